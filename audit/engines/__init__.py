@@ -1,0 +1,1 @@
+"""How the one pass over the data is executed."""

@@ -1,0 +1,405 @@
+"""The record of an audit: what was observed, how sure it is, and what was judged of it.
+
+`Evidence` is the whole record and the only source of every report. It holds no prose: a reason is a code
+with parameters, and the sentence is made by the report from its catalogues.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import date
+from hashlib import sha256
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, JsonValue, model_validator
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+
+from fairwitness.audit.errors import nearest
+
+SCHEMA_VERSION = "1"
+
+Scalar = str | int | float | bool | None
+CheckStatus = Literal["ok", "not_assessed", "error"]
+Verdict = Literal["error", "fail", "not_assessed", "inconclusive", "waived", "pass"]
+WORST_FIRST: tuple[Verdict, ...] = ("error", "fail", "not_assessed", "inconclusive", "waived", "pass")
+
+
+class Record(BaseModel):
+    """Frozen data that refuses unknown keys, NaN and infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Reason(Record):
+    """Why something is as it is: a code of the report's catalogue, and what the sentence is about."""
+
+    code: str
+    params: dict[str, Scalar] = {}
+
+
+class NotAssessed(Exception):
+    """Raised by an artifact or a check for what cannot be measured on this subject.
+
+    Args:
+        code: a code of the report's catalogue, say `needs_scores`.
+        params: what the sentence is about.
+    """
+
+    def __init__(self, code: str, **params: Scalar) -> None:
+        super().__init__(code, params)
+        self.reason = Reason(code=code, params=params)
+
+
+@pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Metric:
+    """What a check can say: one entry of its `METRICS`.
+
+    Attributes:
+        title: English name, sentence case; also the key of its translations.
+        better: whether low or high values are preferred; `none` where neither is.
+        range: smallest and largest possible value; None where unbounded.
+        unit: printed behind the value; empty for rates and ratios.
+        ideal: the value at which nothing is amiss (0 for a gap, 1 for a ratio); None where there is none.
+        evidence: types of evidence the number supplies to clauses of regulations.
+        reproducible: False for times and energy, which are left out of the digest.
+    """
+
+    title: str
+    better: Literal["low", "high", "none"] = "none"
+    range: tuple[float | None, float | None] = (None, None)
+    unit: str = ""
+    ideal: float | None = None
+    evidence: tuple[str, ...] = ()
+    reproducible: bool = True
+
+
+class Interval(Record):
+    """A confidence interval: limits, level (0 to 1) and the name of the method."""
+
+    low: float
+    high: float
+    level: float
+    method: str
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"interval of {self.method}: low {self.low} is above high {self.high}")
+        return self
+
+
+class Table(Record):
+    """Rows to be shown as they are; `columns` are English titles, translated by the report."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Scalar, ...], ...]
+
+
+class Excluded(Record):
+    """A group that was left out of a measurement, its count, and why."""
+
+    group: str
+    n: int
+    reason: Reason
+
+
+class Details(Record):
+    """What stands beside a number. The report renders it without knowing the check.
+
+    Attributes:
+        facts: named numbers, say the spread expected under no disparity; names are English titles.
+        table: rows to be shown.
+        excluded: groups that were left out; a gate on such a number is never better than inconclusive.
+    """
+
+    facts: dict[str, Scalar] = {}
+    table: Table | None = None
+    excluded: tuple[Excluded, ...] = ()
+
+
+class Measurement(Record):
+    """One number with what it rests on.
+
+    Attributes:
+        metric: the full id, `<concern>.<check>.<metric>`; a check may give the last part only.
+        value: the number; None exactly when `status` is `not_estimable`.
+        interval: its confidence interval; None for an `exact` value.
+        n: the effective denominator: rows (or units) that the value is computed from.
+        attribute: the sensitive attribute, `sex` or `sex & race`; None for the whole.
+        group: the group of the attribute, `Female` or `Female & Black`; None for the attribute as a whole.
+        where: any further dimension, say `{"class": "2"}`.
+        p_value: of the check's own test against no effect, unadjusted.
+        status: `ok` or `not_estimable`.
+        reason: why it is not estimable.
+        exact: True for a value without sampling error (a count of duplicates, say).
+        details: what stands beside the number.
+    """
+
+    metric: str
+    value: float | None = None
+    interval: Interval | None = None
+    n: int
+    attribute: str | None = None
+    group: str | None = None
+    where: dict[str, str] = {}
+    p_value: float | None = None
+    status: Literal["ok", "not_estimable"] = "ok"
+    reason: Reason | None = None
+    exact: bool = False
+    details: Details | None = None
+
+    @model_validator(mode="after")
+    def _says_why(self) -> Self:
+        if self.status == "ok":
+            if self.value is None:
+                raise ValueError(f"{self.metric}: a measurement that is ok needs a value")
+            if self.interval is None and not self.exact:
+                raise ValueError(f"{self.metric}: a value needs an interval, or must be exact")
+        elif self.value is not None or self.interval is not None or self.reason is None:
+            raise ValueError(f"{self.metric}: what is not estimable has a reason, no value and no interval")
+        return self
+
+
+class About(Record):
+    """A check's manual page, taken from its module docstring."""
+
+    title: str
+    measures: str = ""
+    matters: str = ""
+    limits: str = ""
+    references: tuple[str, ...] = ()
+
+
+class CheckResult(Record):
+    """What one check said.
+
+    Attributes:
+        id: `<concern>.<check>`.
+        status: `ok`, `not_assessed` (with the reason) or `error` (with the traceback).
+        options: the check's options as used.
+        metrics: the definition of each metric that the check can say, by short name.
+    """
+
+    id: str
+    concern: str
+    status: CheckStatus
+    reason: Reason | None = None
+    traceback: str | None = None
+    options: dict[str, JsonValue] = {}
+    about: About
+    metrics: dict[str, Metric]
+    measurements: tuple[Measurement, ...] = ()
+
+    def metric(self, measurement: Measurement) -> Metric:
+        """Give the definition of one of this check's measurements."""
+        return self.metrics[measurement.metric.removeprefix(f"{self.id}.")]
+
+
+class Concern(Record):
+    """The introduction of a concern's section in the report."""
+
+    title: str
+    summary: str
+
+
+class Bound(Record):
+    """What a gate asks: limits of the interval, or that the metric was measured at all."""
+
+    min: float | None = None
+    max: float | None = None
+    required: bool = False
+
+
+class WaiverUse(Record):
+    """A waiver as it was applied to a gate."""
+
+    reason: str
+    owner: str
+    expires: date
+
+
+class GateResult(Record):
+    """One judged gate.
+
+    Attributes:
+        id: the gate's own id, or `metric[attribute=group]`.
+        why: the verdict's reason.
+        minimum_detectable: distance from the bound that a test of this size finds four times in five; approximate.
+        rows_to_decide: rows at which an inconclusive interval would clear the bound; approximate.
+        blocking: False where the plan lets an inconclusive verdict through.
+    """
+
+    id: str
+    metric: str
+    attribute: str | None = None
+    group: str | None = None
+    where: dict[str, str] = {}
+    bound: Bound
+    verdict: Verdict
+    value: float | None = None
+    interval: Interval | None = None
+    n: int | None = None
+    why: Reason
+    minimum_detectable: float | None = None
+    rows_to_decide: int | None = None
+    on_inconclusive: Literal["fail", "warn", "pass"] = "fail"
+    waiver: WaiverUse | None = None
+
+    @property
+    def blocking(self) -> bool:
+        """Whether this verdict keeps the audit from passing."""
+        if self.verdict == "inconclusive":
+            return self.on_inconclusive == "fail"
+        return self.verdict in ("error", "fail", "not_assessed")
+
+
+class Screened(Record):
+    """A p-value that no gate judges, with its Benjamini-Hochberg adjusted value."""
+
+    metric: str
+    attribute: str | None = None
+    where: dict[str, str] = {}
+    p_value: float
+    q_value: float
+
+
+class ModelFacts(Record):
+    """The audited model: its adapter, the access the audit had, and what the adapter knows of it."""
+
+    adapter: str
+    access: str
+    facts: dict[str, Scalar] = {}
+
+
+class DataFacts(Record):
+    """The audited data.
+
+    Attributes:
+        rows: rows read.
+        fingerprint: of the columns that the plan uses (see `dataset.Fingerprint`).
+        groups: rows by attribute and group.
+        labels: rows by true label; `(missing)` for rows without one. Empty for a regression.
+        columns: names of the columns used, sorted.
+        facts: task, positive label, SHA-256 of the file.
+        train: the same facts of the training data, where the plan names it.
+    """
+
+    rows: int
+    fingerprint: str | None
+    groups: dict[str, dict[str, int]] = {}
+    labels: dict[str, int] = {}
+    columns: tuple[str, ...] = ()
+    facts: dict[str, Scalar] = {}
+    train: "DataFacts | None" = None
+
+
+class Subject(Record):
+    """What was audited: one model on one data set."""
+
+    model: ModelFacts
+    data: DataFacts
+
+
+class Timing(Record):
+    """When and how long: not part of the digest."""
+
+    started: str
+    seconds: float
+    as_of: date
+    checks: dict[str, float] = {}
+
+
+class Evidence(Record):
+    """The whole record of an audit; `digest` is over everything but itself, `timing` and what cannot be reproduced.
+
+    Attributes:
+        verdict: the worst verdict of the gates; None without gates.
+        plan: the plan as it was run, with every default, and its own `digest`.
+        concerns: introductions of the concerns that were selected.
+        family_bound: largest chance that any gate failed wrongly, min(1, gates x alpha / 2).
+        screening: what no gate judges, adjusted for the number of looks.
+        unused_waivers: ids of waivers that no gate used.
+        interrupted: the audit was stopped by hand; what was done is kept.
+    """
+
+    schema_version: Literal["1"] = "1"
+    digest: str = ""
+    verdict: Verdict | None
+    plan: dict[str, JsonValue]
+    subject: Subject
+    concerns: dict[str, Concern]
+    checks: tuple[CheckResult, ...]
+    gates: tuple[GateResult, ...] = ()
+    family_bound: float | None = None
+    screening: tuple[Screened, ...] = ()
+    unused_waivers: tuple[str, ...] = ()
+    interrupted: bool = False
+    environment: dict[str, JsonValue]
+    timing: Timing
+
+    def measurements(self) -> list[Measurement]:
+        """Every measurement of every check, in order."""
+        return [m for check in self.checks for m in check.measurements]
+
+    def find(self, metric: str, *, attribute: str | None = None, group: str | None = None, **where: str) -> Measurement:
+        """Give the one measurement with this metric, attribute, group and further dimensions.
+
+        Raises:
+            LookupError: nothing was measured under that name, or more than one thing was.
+        """
+        named = [m for m in self.measurements() if m.metric == metric]
+        found = [m for m in named if m.attribute == attribute and m.group == group and where.items() <= m.where.items()]
+        if len(found) == 1:
+            return found[0]
+        if not named:
+            raise LookupError(f"no measurement {metric!r}{nearest(metric, {m.metric for m in self.measurements()})}")
+        there = sorted({f"attribute={m.attribute!r}, group={m.group!r}, where={m.where}" for m in named})
+        raise LookupError(f"{metric}: {len(found)} measurements fit; there are {'; '.join(there[:8])}")
+
+    @property
+    def complete(self) -> bool:
+        """Whether every check ran to its end."""
+        return not self.interrupted and all(check.status != "error" for check in self.checks)
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of the command line: 3 incomplete, 1 a gate blocks, 0 otherwise."""
+        if not self.complete:
+            return 3
+        return int(any(gate.blocking for gate in self.gates))
+
+    def sealed(self) -> "Evidence":
+        """Give this record with its digest filled in."""
+        return self.model_copy(update={"digest": self.compute_digest()})
+
+    def compute_digest(self) -> str:
+        """SHA-256 over the canonical JSON of all that the same plan on the same data must reproduce."""
+        content = self.model_dump(mode="json", exclude={"digest", "timing"})
+        for check in content["checks"]:
+            for measurement in check["measurements"]:
+                short = measurement["metric"].removeprefix(f"{check['id']}.")
+                if not check["metrics"][short]["reproducible"]:
+                    measurement.update(value=None, interval=None, p_value=None, details=None)
+        return digest_of(content)
+
+    def to_json(self) -> str:
+        """The content of `evidence.json`."""
+        return self.model_dump_json(indent=1) + "\n"
+
+
+def worst(verdicts: "list[Verdict] | tuple[Verdict, ...]") -> Verdict | None:
+    """Give the worst of some verdicts; None of none.
+
+    >>> worst(["pass", "inconclusive", "waived"])
+    'inconclusive'
+    """
+    return min(verdicts, key=WORST_FIRST.index, default=None)
+
+
+def digest_of(content: Mapping[str, Any]) -> str:
+    """SHA-256 of the canonical JSON (sorted keys, no white space, UTF-8) of a mapping.
+
+    >>> digest_of({"b": 1, "a": 2}) == digest_of({"a": 2, "b": 1})
+    True
+    """
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return "sha256:" + sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

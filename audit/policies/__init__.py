@@ -1,0 +1,1 @@
+"""Policy packs: gates as data, named in a plan by `[policy] extends`."""

@@ -1,0 +1,150 @@
+"""Finding checks: a file under `checks/` is registered by being there, others by entry point."""
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from pkgutil import iter_modules
+from types import ModuleType
+from typing import Any
+
+from fairwitness.audit.artifacts import known
+from fairwitness.audit.errors import UserError, nearest
+from fairwitness.audit.evidence import About, Concern, Measurement, Metric
+from fairwitness.audit.options import needs_of
+
+CHECKS = "fairwitness.checks"
+ADAPTERS = "fairwitness.models"
+
+
+@dataclass(frozen=True)
+class Check:
+    """A registered check.
+
+    Attributes:
+        id: `<concern>.<name>`.
+        measure: yields measurements; positional parameters name artifacts, keyword-only ones are options.
+        metrics: the one list of what it can say.
+        about: its manual page.
+    """
+
+    id: str
+    measure: Callable[..., Iterable[Measurement]]
+    metrics: dict[str, Metric]
+    about: About
+
+    @property
+    def concern(self) -> str:
+        """The concern it belongs to."""
+        return self.id.partition(".")[0]
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of the artifacts it asks for."""
+        return needs_of(self.measure)
+
+
+@cache
+def checks() -> dict[str, Check]:
+    """Every check by id.
+
+    Raises:
+        UserError: two checks share an id, or one asks for an artifact that does not exist.
+    """
+    found: dict[str, Check] = {}
+    artifacts = known()
+    for id_, module in _modules():
+        if id_ in found:
+            raise UserError(f"two installed checks are called {id_!r}; uninstall one of the packages")
+        check = Check(id_, module.measure, module.METRICS, about(module))
+        for need in check.needs:
+            if need not in artifacts:
+                raise UserError(f"check {id_!r} asks for an artifact {need!r}{nearest(need, artifacts)}")
+        found[id_] = check
+    return dict(sorted(found.items()))
+
+
+def _modules() -> Iterator[tuple[str, ModuleType]]:
+    package = import_module(CHECKS)
+    for concern in iter_modules(package.__path__):
+        if concern.ispkg:
+            folder = import_module(f"{CHECKS}.{concern.name}")
+            for file in iter_modules(folder.__path__):
+                if not file.name.startswith("_"):
+                    yield f"{concern.name}.{file.name}", import_module(f"{CHECKS}.{concern.name}.{file.name}")
+    for entry in entry_points(group=CHECKS):
+        yield entry.name, entry.load()
+
+
+def concern(name: str) -> Concern:
+    """The introduction of a concern, from the docstring of its folder."""
+    try:
+        text = inspect.getdoc(import_module(f"{CHECKS}.{name}")) or ""
+    except ImportError:  # a concern that only an installed package has
+        text = ""
+    title, _, summary = text.partition("\n")
+    return Concern(title=title.rstrip(".") or name, summary=" ".join(summary.split()))
+
+
+def about(module: ModuleType) -> About:
+    """Read a check's manual page from its module docstring and its fixed headings."""
+    title, _, body = (inspect.getdoc(module) or module.__name__).partition("\n")
+    headings = {
+        "What it measures": "measures",
+        "Why it matters": "matters",
+        "What it cannot show": "limits",
+        "References": "references",
+    }
+    pattern = f"^({'|'.join(headings)}):"
+    parts = re.split(pattern, body, flags=re.MULTILINE)[1:]
+    sections = {headings[name]: text for name, text in zip(parts[::2], parts[1::2], strict=True)}
+    references = [" ".join(item.split()) for item in re.split(r"\n\s*(?:- |\n)", sections.pop("references", ""))]
+    prose = {name: " ".join(text.split()) for name, text in sections.items()}
+    return About(title=title.rstrip("."), references=tuple(r for r in references if r), **prose)
+
+
+def selected(wanted: Iterable[str] | None, *, where: str) -> dict[str, Check]:
+    """Checks by concern or id; all for None.
+
+    Raises:
+        UserError: there is no such concern or check.
+    """
+    there = checks()
+    if wanted is None:
+        return there
+    chosen: dict[str, Check] = {}
+    for name in wanted:
+        fitting = {id_: check for id_, check in there.items() if name in (id_, check.concern)}
+        if not fitting:
+            known_names = {*there, *(check.concern for check in there.values())}
+            raise UserError(f"{where}: no check or concern {name!r}{nearest(name, known_names)}")
+        chosen |= fitting
+    return dict(sorted(chosen.items()))
+
+
+def check_of_metric(metric: str, *, where: str) -> Check:
+    """The check that can say a metric.
+
+    Raises:
+        UserError: no check can.
+    """
+    id_, _, short = metric.rpartition(".")
+    there = checks()
+    if id_ in there and short in there[id_].metrics:
+        return there[id_]
+    names = [f"{check.id}.{name}" for check in there.values() for name in check.metrics]
+    raise UserError(f"{where}: no metric {metric!r}{nearest(metric, names)}")
+
+
+def adapters() -> dict[str, Callable[[], Any]]:
+    """Model adapters by name: each a function that imports the adapter's module."""
+    package = import_module("fairwitness.audit.models")
+    own = {
+        file.name: lambda name=file.name: import_module(f"fairwitness.audit.models.{name}")
+        for file in iter_modules(package.__path__)
+        if not file.name.startswith("_")
+    }
+    return own | {entry.name: entry.load for entry in entry_points(group=ADAPTERS)}

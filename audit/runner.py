@@ -1,0 +1,364 @@
+"""The one place where the steps of an audit are joined: plan, subject, pass, checks, policy, evidence."""
+
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, JsonValue
+
+from fairwitness.audit import registry
+from fairwitness.audit.artifacts import Artifacts, tallies_for
+from fairwitness.audit.dataset import Dataset
+from fairwitness.audit.engines.local import one_pass
+from fairwitness.audit.errors import UserError, nearest
+from fairwitness.audit.evidence import (
+    CheckResult,
+    CheckStatus,
+    DataFacts,
+    Evidence,
+    Measurement,
+    ModelFacts,
+    NotAssessed,
+    Reason,
+    Scalar,
+    Timing,
+)
+from fairwitness.audit.evidence import Subject as SubjectFacts
+from fairwitness.audit.models import Model, Setting, python, sklearn
+from fairwitness.audit.options import checked_options
+from fairwitness.audit.plan import Plan, PolicyFile
+from fairwitness.audit.policy import ALPHA, check_gates, extended, judge, planned_family
+from fairwitness.audit.registry import Check
+from fairwitness.audit.subject import Subject
+from fairwitness.audit.tallies import Contingency, Fingerprint, Tally
+
+PACKAGES = ("fairwitness", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "fairlearn", "pydantic")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an audit is: rows read of so many (None: not known), checks done of so many, and the last one."""
+
+    rows: int
+    of_rows: int | None
+    checks: int
+    of_checks: int
+    last: CheckResult | None = None
+
+
+Tell = Callable[[Progress], None]
+
+
+def run(
+    subject: Any,
+    data: Dataset | None = None,
+    *,
+    name: str = "audit",
+    checks: Sequence[str] | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    gates: Sequence[Mapping[str, Any] | BaseModel] = (),
+    waivers: Sequence[Mapping[str, Any] | BaseModel] = (),
+    policy: Mapping[str, Any] | None = None,
+    threshold: float | None = None,
+    seed: int = 0,
+    as_of: date | None = None,
+    tell: Tell = lambda progress: None,
+) -> Evidence:
+    """Run an audit.
+
+    Args:
+        subject: a plan or the path of one; else a model: an estimator with `predict`, a callable on a data frame, or
+            the `[model]` table of a plan as a mapping (`{"adapter": "logged", "prediction": "yhat"}`).
+        data: the data set; goes with a model.
+        name: of the audit.
+        checks: concerns or checks by id; default: all that apply.
+        options: options of checks, by check id.
+        gates: bounds, as in a plan.
+        waivers: accepted verdicts, as in a plan.
+        policy: how to judge, as in a plan.
+        threshold: selects by the model's score instead of its own rule.
+        seed: of everything random.
+        as_of: the date for waivers; default today.
+        tell: told how far the audit is.
+
+    Returns:
+        The evidence.
+
+    Raises:
+        UserError: the plan, the data or the model cannot be used as given.
+    """
+    if isinstance(subject, str | Path | Plan):
+        if data is not None:
+            raise UserError("a plan names its own data; give either a plan, or a model and a Dataset")
+        plan = subject if isinstance(subject, Plan) else Plan.load(subject)
+        return _Audit(plan, None, None, tell).evidence()
+    if data is None:
+        raise UserError("a model needs data: run(model, Dataset(frame, target=..., sensitive=[...]))")
+    table = dict(subject) if isinstance(subject, Mapping) else {"adapter": _adapter_of(subject)}
+    content = {
+        "audit": {"name": name, "seed": seed, "as_of": as_of},
+        "model": table | ({} if threshold is None else {"threshold": threshold}),
+        "data": data.section.model_dump(),
+        "checks": {"select": None if checks is None else list(checks), **(options or {})},
+        "gates": [_plain(gate) for gate in gates],
+        "waivers": [_plain(waiver) for waiver in waivers],
+        "policy": dict(policy or {}),
+    }
+    return _Audit(Plan.parse(content), None if isinstance(subject, Mapping) else subject, data, tell).evidence()
+
+
+def _plain(item: Mapping[str, Any] | BaseModel) -> dict[str, Any]:
+    return item.model_dump() if isinstance(item, BaseModel) else dict(item)
+
+
+def _adapter_of(model: Any) -> str:
+    if callable(getattr(model, "predict", None)):
+        return "sklearn"
+    if callable(model):
+        return "python"
+    raise UserError(f"{type(model).__name__} is no model: expected an object with predict, a callable, or a mapping")
+
+
+class _Audit:
+    """One run: everything is checked before anything is measured."""
+
+    def __init__(self, plan: Plan, model: Any, data: Dataset | None, tell: Tell) -> None:
+        self.started, self.clock = datetime.now(UTC), time.monotonic()
+        self.tell = tell
+        judging = PolicyFile.parse(
+            {"gates": plan.gates, "waivers": plan.waivers, "policy": plan.policy}, file=plan.place("").rstrip(": "),
+            folder=plan.folder,
+        )  # fmt: skip
+        full = extended(judging)
+        self.plan = plan.model_copy(update={"gates": full.gates, "waivers": full.waivers})
+        self.checks = registry.selected(plan.checks.select, where=plan.place("checks.select"))
+        for gate in self.plan.gates:
+            check = registry.check_of_metric(gate.metric, where=plan.place("gates"))
+            self.checks.setdefault(check.id, check)
+        self.options = self._checked_options()
+        self.dataset = data or Dataset.from_plan(plan.data, folder=plan.folder, where=plan.place("data"))
+        self.target = self.dataset.resolve()
+        self.attributes = [*plan.data.sensitive, *(" & ".join(several) for several in plan.data.crossed())]
+        places = {key: plan.place(key) for key in ("gates", "waivers")}
+        check_gates(self.plan.gates, self.plan.waivers, self.attributes, places)
+        self._widen_for_family()
+        self.model = self._model(model)
+        self.subject = Subject(self.dataset, self.target, self.model, plan.audit.seed)
+
+    def _checked_options(self) -> dict[str, dict[str, Any]]:
+        given = self.plan.checks.options
+        for name in given:
+            if name not in registry.checks():
+                place, near = self.plan.place("checks"), nearest(name, registry.checks())
+                quoted = "" if "." in name else '; the id of a check is quoted: [checks."fairness.group"]'
+                raise UserError(f"{place}: no check {name!r}{near}{quoted}")
+            if not isinstance(given[name], Mapping):
+                raise self.plan.error(f"checks.{name}", f"expected a table of options, found {given[name]!r}")
+        return {
+            id_: checked_options(check.measure, given.get(id_, {}), where=self.plan.place(f"checks.{id_}"))
+            for id_, check in self.checks.items()
+        }
+
+    def _widen_for_family(self) -> None:
+        """Make the intervals of gated checks at 1 - alpha/gates where the policy asks for it."""
+        family = planned_family(self.plan.gates, len(self.attributes))
+        if not self.plan.policy.familywise or not family:
+            return
+        for id_ in {gate.metric.rpartition(".")[0] for gate in self.plan.gates}:
+            if "level" in self.options[id_]:
+                self.options[id_]["level"] = max(self.options[id_]["level"], 1 - ALPHA / family)
+
+    def _model(self, given: Any) -> Model:
+        section, plan = self.plan.model, self.plan
+        setting = Setting(self.dataset, self.target, plan.folder, plan.place("model"))
+        if given is not None:
+            adapter = {"sklearn": sklearn, "python": python}[section.adapter]
+            return adapter.adapt(given, setting, **section.options)
+        there = registry.adapters()
+        if section.adapter not in there:
+            raise plan.error("model.adapter", f"no adapter {section.adapter!r}{nearest(section.adapter, there)}")
+        load = there[section.adapter]().load
+        return load(setting, **checked_options(load, section.options, where=plan.place("model")))  # type: ignore[no-any-return]
+
+    def evidence(self) -> Evidence:
+        """Read the data, measure, judge."""
+        record = self.plan.record()  # before the first result exists
+        results: list[CheckResult] = []
+        seconds: dict[str, float] = {}
+        tallies: dict[str, Tally | NotAssessed] = {}
+        train: dict[str, Tally | NotAssessed] = {}
+        interrupted = False
+        try:
+            tallies = self._pass(self.subject)
+            if self.dataset.train is not None:
+                train = one_pass(
+                    Subject(self.dataset.train, self.target, None, self.plan.audit.seed),
+                    {"fingerprint": Fingerprint, "contingency": Contingency},
+                )
+            artifacts = Artifacts(self.subject, tallies)
+            for check in self.checks.values():
+                began = time.monotonic()
+                results.append(measured(check, artifacts, self.options[check.id], self.plan.audit.seed))
+                seconds[check.id] = round(time.monotonic() - began, 3)
+                self._report_progress(self._rows(tallies), results)
+        except KeyboardInterrupt:
+            interrupted = True
+            done = {result.id for result in results}
+            reason = Reason(code="interrupted")
+            results += [self._unmeasured(check, reason) for id_, check in self.checks.items() if id_ not in done]
+        as_of = self.plan.audit.as_of or self.started.date()
+        judgement = judge(results, self.plan.gates, self.plan.waivers, self.plan.policy, as_of=as_of)
+        return Evidence(
+            **vars(judgement),
+            plan=record,
+            subject=self._facts(tallies, train),
+            concerns={check.concern: registry.concern(check.concern) for check in self.checks.values()},
+            checks=tuple(sorted(results, key=lambda result: result.id)),
+            interrupted=interrupted,
+            environment=environment(),
+            timing=Timing(
+                started=self.started.isoformat(timespec="seconds"),
+                seconds=round(time.monotonic() - self.clock, 3),
+                as_of=as_of,
+                checks=seconds,
+            ),
+        ).sealed()
+
+    def _pass(self, subject: Subject) -> dict[str, Tally | NotAssessed]:
+        needs = {need for check in self.checks.values() for need in check.needs}
+        wanted: dict[str, type[Tally]] = {"fingerprint": Fingerprint, "contingency": Contingency, **tallies_for(needs)}
+        rows = 0
+
+        def read(more: int) -> None:
+            nonlocal rows
+            rows += more
+            self._report_progress(rows, [])
+
+        return one_pass(subject, wanted, read=read)
+
+    def _report_progress(self, rows: int, results: Sequence[CheckResult]) -> None:
+        last = results[-1] if results else None
+        self.tell(Progress(rows, self.dataset.rows, len(results), len(self.checks), last))
+
+    @staticmethod
+    def _rows(tallies: Mapping[str, Tally | NotAssessed]) -> int:
+        found = tallies["fingerprint"]
+        return found.rows if isinstance(found, Fingerprint) else 0
+
+    def _unmeasured(self, check: Check, reason: Reason) -> CheckResult:
+        return CheckResult(
+            id=check.id, concern=check.concern, status="not_assessed", reason=reason,
+            options=self.options[check.id], about=check.about, metrics=check.metrics,
+        )  # fmt: skip
+
+    def _facts(
+        self, tallies: Mapping[str, Tally | NotAssessed], train: Mapping[str, Tally | NotAssessed]
+    ) -> SubjectFacts:
+        facts: dict[str, Scalar] = {"task": self.target.task}
+        if self.target.positive is not None:
+            facts["positive"] = self.target.positive
+        data = _data_facts(self.subject, tallies, facts)
+        if self.dataset.train is not None and train:
+            subject = Subject(self.dataset.train, self.target, None, 0)
+            data = data.model_copy(update={"train": _data_facts(subject, train, {})})
+        model = self.model
+        return SubjectFacts(model=ModelFacts(adapter=model.adapter, access=model.access, facts=model.facts), data=data)
+
+
+def _data_facts(subject: Subject, tallies: Mapping[str, Tally | NotAssessed], facts: dict[str, Scalar]) -> DataFacts:
+    """What the pass found out about the rows."""
+    fingerprint, contingency = tallies.get("fingerprint"), tallies.get("contingency")
+    if not isinstance(fingerprint, Fingerprint) or not isinstance(contingency, Contingency):
+        return DataFacts(rows=0, fingerprint=None, facts=facts)
+    sha = subject.dataset.source.sha256
+    groups: dict[str, dict[str, int]] = {}
+    for name, table in contingency.by_attribute():
+        if not isinstance(table, NotAssessed):
+            groups[name] = dict(zip(table.groups, table.n.sum(axis=(1, 2)).tolist(), strict=True))
+    labels: dict[str, int] = {}
+    if subject.target.task != "regression" and subject.dataset.section.target is not None:
+        whole = contingency.crosstab()
+        labels = dict(zip(whole.truths, whole.n.sum(axis=(0, 2)).tolist(), strict=True))
+    return DataFacts(
+        rows=fingerprint.rows,
+        fingerprint=fingerprint.digest,
+        groups=groups,
+        labels=labels,
+        columns=tuple(subject.columns),
+        facts=facts if sha is None else facts | {"sha256": sha},
+    )
+
+
+def measured(check: Check, artifacts: Artifacts, options: Mapping[str, Any], seed: int) -> CheckResult:
+    """Run one check. A crash is an error with its traceback, and never anything milder."""
+    status: CheckStatus = "ok"
+    reason: Reason | None = None
+    trace: str | None = None
+    said: list[Measurement] = []
+    try:
+        handed = [_generator(seed, check.id) if need == "rng" else artifacts[need] for need in check.needs]
+        for measurement in check.measure(*handed, **options):
+            said.append(_completed(measurement, check))  # noqa: PERF401  what was said before a crash is kept
+        if not said:
+            status, reason = "not_assessed", Reason(code="nothing_to_measure")
+    except NotAssessed as why:
+        status, reason = "not_assessed", why.reason
+    except Exception as error:  # noqa: BLE001  the one place where a check's crash becomes part of the evidence
+        status, trace = "error", _trace(error)
+        reason = Reason(code="crashed", params={"error": f"{type(error).__name__}: {error}"})
+    return CheckResult(
+        id=check.id, concern=check.concern, status=status, reason=reason, traceback=trace, options=dict(options),
+        about=check.about, metrics=check.metrics, measurements=tuple(said),
+    )  # fmt: skip
+
+
+def _generator(seed: int, check: str) -> np.random.Generator:
+    """A generator of the check's own: its numbers do not depend on which other checks run."""
+    return np.random.default_rng([seed, int.from_bytes(sha256(check.encode()).digest()[:8], "big")])
+
+
+def _completed(measurement: Measurement, check: Check) -> Measurement:
+    """Hold a measurement against the check's own list of metrics, and give it its full id."""
+    short = measurement.metric.removeprefix(f"{check.id}.")
+    if short not in check.metrics:
+        raise ValueError(f"{check.id} said {short!r}, which is not in its METRICS")
+    low, high = check.metrics[short].range
+    if measurement.value is not None and not (
+        (low is None or measurement.value >= low - 1e-9) and (high is None or measurement.value <= high + 1e-9)
+    ):
+        raise ValueError(f"{check.id}.{short} is {measurement.value}, outside its range [{low}, {high}]")
+    return measurement.model_copy(update={"metric": f"{check.id}.{short}"})
+
+
+def _trace(error: BaseException) -> str:
+    """A traceback without the folders of this machine."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f"{'/'.join(Path(f.filename).parts[-2:])}:{f.lineno} in {f.name}: {f.line}" for f in frames]
+    return "\n".join([*lines, f"{type(error).__name__}: {error}"])
+
+
+def environment() -> dict[str, JsonValue]:
+    """Versions and processor type: with the plan and the data, what a digest depends on."""
+    packages: dict[str, JsonValue] = {}
+    for name in PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            packages[name] = None
+    return {
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "byteorder": sys.byteorder,
+        "packages": packages,
+    }

@@ -1,0 +1,83 @@
+"""The subject of an audit: one model on one data set, streamed batch by batch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from fairwitness.audit.columns import is_number, labels, whole
+from fairwitness.audit.dataset import Dataset, Target
+from fairwitness.audit.errors import UserError
+from fairwitness.audit.models import Model, Outputs
+from fairwitness.audit.sources import BATCH_ROWS
+from fairwitness.audit.tallies import MAX_GROUPS, Batch, Layout
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One model on one data set.
+
+    Attributes:
+        dataset: the rows.
+        target: task and positive label.
+        model: the model; None to read the data only.
+        seed: of the sample.
+    """
+
+    dataset: Dataset
+    target: Target
+    model: Model | None
+    seed: int
+
+    @property
+    def layout(self) -> Layout:
+        """What the columns of every batch mean."""
+        section = self.dataset.section
+        return Layout(self.target, section.sensitive, section.crossed(), section.bins, self.seed)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns the audit reads, sorted."""
+        return self.dataset.used(self.model.columns if self.model else ())
+
+    def batches(self) -> Iterator[Batch]:
+        """Read the data once, and ask the model about each batch."""
+        layout = self.layout
+        for index, table in enumerate(self.dataset.batches(self.columns)):
+            yield self._coded(table, layout, index)
+
+    def _coded(self, table: pa.Table, layout: Layout, index: int) -> Batch:
+        outputs = self.model.answer(table) if self.model and table.num_rows else Outputs()
+        regression = self.target.task == "regression"
+        true = self.dataset.section.target
+        return Batch(
+            layout=layout,
+            index=index,
+            start=index * BATCH_ROWS,
+            table=table,
+            groups=self.dataset.groups(table, limit=MAX_GROUPS),
+            truth=None if regression or true is None else labels(self._labels(table, true)),
+            decided=None if outputs.labels is None else labels(outputs.labels),
+            scores=outputs.scores,
+            classes=outputs.classes,
+            true_values=_numbers(table, true, self.dataset.where) if regression and true else None,
+            predicted_values=outputs.values,
+            weights=self.dataset.weights(table),
+        )
+
+    def _labels(self, table: pa.Table, true: str) -> pa.Array:
+        """True labels; fractions among them mean that the task is another one."""
+        column = whole(table.column(true))
+        if pa.types.is_floating(column.type):
+            values = column.to_numpy(zero_copy_only=False)
+            if not np.array_equal(values, np.floor(values), equal_nan=True):
+                raise UserError(f'{self.dataset.where}.target: {true!r} has fractions; set data.task = "regression"')
+        return column
+
+
+def _numbers(table: pa.Table, name: str, where: str) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    column = whole(table.column(name))
+    if not is_number(column.type):
+        raise UserError(f"{where}.target: {name!r} is {column.type}; a regression needs numbers")
+    return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)

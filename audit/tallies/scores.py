@@ -1,0 +1,201 @@
+"""Counts by distinct score: what ROC and precision-recall curves and proper scoring rules are functions of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fairwitness.audit.columns import MISSING
+from fairwitness.audit.tallies import cells
+from fairwitness.audit.tallies.batch import Batch, Counts, Floats, Layout
+
+KEYS = ["class", "hit", "score"]
+
+
+@dataclass(frozen=True)
+class ScoreCounts:
+    """Rows by class, membership and score, and the sums of the proper scoring rules.
+
+    Up to `EXACT_CELLS` distinct cells scores are kept as they are; beyond that by the order-preserving 20-bit prefix
+    of their float32, whose edges do not depend on the data.
+
+    Attributes:
+        table: key columns `class` and `hit` (`1`: the row is of that class), `score` (float64), `n`; with weights
+            also `batch` and `w`.
+        losses: one row a batch: `n`, `w`, `w2`, and weighted sums of the log loss, the Brier score and their squares.
+        exact: whether scores are kept as they are.
+        low: smallest score; inf without rows.
+        high: largest score.
+        missing: rows without a score.
+    """
+
+    layout: Layout
+    table: pa.Table
+    losses: pa.Table
+    exact: bool
+    low: float = np.inf
+    high: float = -np.inf
+    missing: int = 0
+
+    EXACT_CELLS: ClassVar[int] = 1 << 18
+
+    @classmethod
+    def of(cls, batch: Batch) -> Self:
+        """Count one batch."""
+        if batch.scores is None or batch.truth is None:
+            empty = pa.table(
+                {
+                    "class": pa.array([], pa.large_string()),
+                    "hit": pa.array([], pa.large_string()),
+                    "score": pa.array([], pa.float64()),
+                    "n": pa.array([], pa.int64()),
+                }
+            )
+            return cls(batch.layout, empty, pa.table({"batch": pa.array([], pa.int64())}), exact=True)
+        scores, classes = _judged_scores(batch)
+        truth = np.array([classes.index(name) if name in classes else -1 for name in batch.truth.names])[
+            batch.truth.codes
+        ]
+        known = np.isfinite(scores).all(axis=1)
+        labelled = np.array([name != MISSING for name in batch.truth.names])[batch.truth.codes]
+        used = known & labelled
+        missing = int((labelled & ~known).sum())
+        scores, truth = scores[used] + 0.0, truth[used]
+        weights = None if batch.weights is None else batch.weights[used]
+        parts = []
+        for column, name in enumerate(classes):
+            rows = pa.table(
+                {"hit": (truth == column).astype(np.int8), "score": scores[:, column]}
+                | ({} if weights is None else {"w": weights})
+            )
+            grouped = rows.group_by(["hit", "score"], use_threads=False)
+            counted = grouped.aggregate([([], "count_all"), *([] if weights is None else [("w", "sum")])])
+            part = pa.table(
+                {
+                    "class": pa.array([name] * counted.num_rows, pa.large_string()),
+                    "hit": counted.column("hit").cast(pa.large_string()),
+                    "score": counted.column("score"),
+                    "n": counted.column("count_all"),
+                }
+            )
+            if weights is not None:
+                batches = pa.array(np.full(counted.num_rows, batch.index, dtype=np.int64))
+                part = part.append_column("batch", batches).append_column("w", counted.column("w_sum"))
+            parts.append(part)
+        table = cells.merge(parts, KEYS)
+        low, high = (float(scores.min()), float(scores.max())) if len(scores) else (np.inf, -np.inf)
+        losses = _losses(scores, truth, weights, batch.index, binary=batch.layout.target.positive is not None)
+        return cls(batch.layout, table, losses, True, low, high, missing)._bounded()  # noqa: FBT003
+
+    @classmethod
+    def merge(cls, parts: Sequence[Self]) -> Self:
+        """Join score counts."""
+        filled = [part for part in parts if part.table.num_rows] or [parts[0]]
+        exact = all(part.exact for part in filled)
+        tables = [part.table if exact else _binned(part.table) for part in filled]
+        return replace(
+            filled[0],
+            table=cells.merge(tables, KEYS),
+            losses=pa.concat_tables([part.losses for part in filled]).sort_by("batch"),
+            exact=exact,
+            low=min(part.low for part in filled),
+            high=max(part.high for part in filled),
+            missing=sum(part.missing for part in parts),
+        )._bounded()
+
+    def _bounded(self) -> Self:
+        if not self.exact or self.table.num_rows <= self.EXACT_CELLS:
+            return self
+        if "batch" in self.table.column_names and self.table.group_by(KEYS).aggregate([]).num_rows <= self.EXACT_CELLS:
+            return self
+        return replace(self, table=cells.merge([_binned(self.table)], KEYS), exact=False)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Labels that have scores: the positive one, or all of them."""
+        return tuple(sorted(set(self.table.column("class").to_pylist())))
+
+    def by_score(self, label: str) -> tuple[Floats, Floats, Floats]:
+        """Distinct scores of a class, rising, with the weight of its members and of the others at each.
+
+        Returns:
+            Three arrays of shape (scores,).
+        """
+        rows = self.table.filter(pc.equal(self.table.column("class"), label))
+        value = "w" if "w" in rows.column_names else "n"
+        grouped = rows.sort_by([("score", "ascending"), *([("batch", "ascending")] if value == "w" else [])])
+        scores, places = np.unique(grouped.column("score").to_numpy(), return_inverse=True)
+        hit = grouped.column("hit").to_numpy(zero_copy_only=False) == "1"
+        weight = grouped.column(value).to_numpy().astype(np.float64)
+        members = np.bincount(places[hit], weight[hit], minlength=len(scores))
+        others = np.bincount(places[~hit], weight[~hit], minlength=len(scores))
+        return scores, members, others
+
+    def rows_of(self, label: str) -> tuple[int, int]:
+        """Rows of a class and rows of the others, unweighted."""
+        rows = self.table.filter(pc.equal(self.table.column("class"), label))
+        hit = rows.column("hit").to_numpy(zero_copy_only=False) == "1"
+        n = rows.column("n").to_numpy()
+        return int(n[hit].sum()), int(n[~hit].sum())
+
+    @property
+    def total_weight(self) -> float:
+        """Weight of all rows with a score and a label."""
+        return float(cells.settle(self.losses, [])[1]["w"][0])
+
+    def loss(self, name: str) -> tuple[float, float, float, int]:
+        """Mean of a loss, its mean square, the effective and the actual number of rows.
+
+        Args:
+            name: `log_loss` or `brier`.
+        """
+        _, sums = cells.settle(self.losses, [])
+        total = {key: float(values[0]) for key, values in sums.items()}
+        effective = total["w"] ** 2 / total["w2"]
+        return total[name] / total["w"], total[f"{name}_squared"] / total["w"], effective, int(total["n"])
+
+
+def _judged_scores(batch: Batch) -> tuple[Floats, tuple[str, ...]]:
+    """The score of the positive label, or those of all labels."""
+    assert batch.scores is not None  # noqa: S101
+    positive = batch.layout.target.positive
+    if positive is None:
+        return batch.scores, batch.classes
+    if positive in batch.classes:
+        return batch.scores[:, [batch.classes.index(positive)]], (positive,)
+    return np.full((batch.rows, 1), np.nan), (positive,)
+
+
+def _losses(scores: Floats, truth: Counts, weights: Floats | None, index: int, *, binary: bool) -> pa.Table:
+    """Weighted sums of log loss and Brier score over one batch, as scikit-learn defines them."""
+    epsilon = np.finfo(np.float64).eps
+    if binary:
+        hit = (truth == 0).astype(np.float64)
+        chance = np.where(hit == 1, scores[:, 0], 1 - scores[:, 0])
+        brier = (scores[:, 0] - hit) ** 2
+    else:
+        inside = truth >= 0
+        chance = np.where(inside, np.take_along_axis(scores, np.maximum(truth, 0)[:, None], axis=1)[:, 0], 0.0)
+        one_hot = np.eye(scores.shape[1])[np.maximum(truth, 0)] * inside[:, None]
+        brier = ((scores - one_hot) ** 2).sum(axis=1)
+    log_loss = -np.log(np.clip(chance, epsilon, 1 - epsilon))
+    w = np.ones(len(truth)) if weights is None else weights
+    sums = {
+        "w": w, "w2": w * w,
+        "log_loss": w * log_loss, "log_loss_squared": w * log_loss**2,
+        "brier": w * brier, "brier_squared": w * brier**2,
+    }  # fmt: skip
+    return cells.count({}, sums, rows=len(truth), batch=index)
+
+
+def _binned(table: pa.Table) -> pa.Table:
+    """Replace scores by the lower edge of their bin; a binned score stays as it is."""
+    bits = table.column("score").to_numpy().astype(np.float32).view(np.uint32)
+    # Flipping makes unsigned order the order of the numbers; twelve bits fall away, twenty stay.
+    ordered = np.where(bits >> 31, ~bits, bits | 0x80000000).astype(np.uint32) >> 12 << 12
+    back = np.where(ordered >> 31, ordered & 0x7FFFFFFF, ~ordered).astype(np.uint32).view(np.float32)
+    place = table.column_names.index("score")
+    return table.set_column(place, "score", pa.array(back.astype(np.float64)))

@@ -1,0 +1,283 @@
+"""Group fairness: do groups get the same decisions, and the same errors?
+
+What it measures: for every group of every sensitive attribute, and of their intersections, how often it is selected
+and how often the decision is right or wrong in each way; and for every attribute how far the groups are apart, as the
+largest minus the smallest rate or the smallest over the largest. Rates have Wilson intervals. A gap or ratio has the
+interval spanned by simultaneous intervals of all pairs of groups, so that it reaches "no difference" when no pair
+differs, beside a test that all groups are equal and the spread to be expected if they were.
+
+Why it matters: a system that allots loans, jobs or attention less often to one group, or errs against it more often,
+harms people for what they are, whatever the cause in the data.
+
+What it cannot show: equal rates can hide unequal reasons, and unequal rates can mirror unequal circumstances. True
+labels may themselves be biased. Several of these criteria cannot hold together when base rates differ.
+
+References:
+
+- Hardt, Price & Srebro (2016), Equality of opportunity in supervised learning, NeurIPS. arXiv:1610.02413
+- Chouldechova (2017), Fair prediction with disparate impact, Big Data 5:153-163. doi:10.1089/big.2016.0047
+- Newcombe (1998), Interval estimation for the difference between independent proportions, Statistics in Medicine
+  17:873-890
+- Koopman (1984), Confidence intervals for the ratio of two binomial proportions, Biometrics 40:513-517
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from fairwitness.audit.evidence import Details, Excluded, Interval, Measurement, Metric, NotAssessed, Reason, Scalar
+from fairwitness.audit.statistics.intervals import critical_value, wilson
+from fairwitness.audit.statistics.multiplicity import (
+    homogeneity,
+    ratio_interval,
+    shrunken_deviation,
+    simultaneous_critical,
+    spread_interval,
+)
+from fairwitness.audit.tallies import Contingency, Crosstab
+
+RATE: dict[str, Any] = {"range": (0.0, 1.0), "evidence": ("EV-GROUP-RATE",)}
+GAP: dict[str, Any] = {"better": "low", "range": (0.0, 1.0), "ideal": 0.0, "evidence": ("EV-GROUP-GAP",)}
+RATIO: dict[str, Any] = {"better": "high", "range": (0.0, 1.0), "ideal": 1.0, "evidence": ("EV-GROUP-GAP",)}
+
+METRICS = {
+    "selection_rate": Metric("Selection rate", **RATE),
+    "true_positive_rate": Metric("True positive rate", better="high", **RATE),
+    "false_positive_rate": Metric("False positive rate", better="low", **RATE),
+    "true_negative_rate": Metric("True negative rate", better="high", **RATE),
+    "false_negative_rate": Metric("False negative rate", better="low", **RATE),
+    "positive_predictive_value": Metric("Positive predictive value", better="high", **RATE),
+    "negative_predictive_value": Metric("Negative predictive value", better="high", **RATE),
+    "accuracy": Metric("Accuracy", better="high", **RATE),
+    "demographic_parity_difference": Metric("Demographic parity difference", **GAP),
+    "demographic_parity_ratio": Metric("Demographic parity ratio", **RATIO),
+    "equal_opportunity_difference": Metric("Equal opportunity difference", **GAP),
+    "equalized_odds_difference": Metric("Equalized odds difference", **GAP),
+    "equalized_odds_ratio": Metric("Equalized odds ratio", **RATIO),
+    "predictive_parity_difference": Metric("Predictive parity difference", **GAP),
+    "accuracy_difference": Metric("Accuracy difference", **GAP),
+}
+
+# A rate is a share of cells of the table (truth: negative, positive, missing) x (decision: negative, positive):
+# what its denominator is called, the cells counted, and the cells that count for it.
+_CELLS = {
+    "selection_rate": ("rows", [[1, 1], [1, 1], [1, 1]], [[0, 1], [0, 1], [0, 1]]),
+    "true_positive_rate": ("positives", [[0, 0], [1, 1], [0, 0]], [[0, 0], [0, 1], [0, 0]]),
+    "false_positive_rate": ("negatives", [[1, 1], [0, 0], [0, 0]], [[0, 1], [0, 0], [0, 0]]),
+    "true_negative_rate": ("negatives", [[1, 1], [0, 0], [0, 0]], [[1, 0], [0, 0], [0, 0]]),
+    "false_negative_rate": ("positives", [[0, 0], [1, 1], [0, 0]], [[0, 0], [1, 0], [0, 0]]),
+    "positive_predictive_value": ("predicted positives", [[0, 1], [0, 1], [0, 0]], [[0, 0], [0, 1], [0, 0]]),
+    "negative_predictive_value": ("predicted negatives", [[1, 0], [1, 0], [0, 0]], [[1, 0], [0, 0], [0, 0]]),
+    "accuracy": ("labelled rows", [[1, 1], [1, 1], [0, 0]], [[1, 0], [0, 1], [0, 0]]),
+}
+
+# A criterion compares one rate, or two at once (equalized odds), between groups.
+_GAPS = {
+    "demographic_parity_difference": ("selection_rate",),
+    "equal_opportunity_difference": ("true_positive_rate",),
+    "equalized_odds_difference": ("true_positive_rate", "false_positive_rate"),
+    "predictive_parity_difference": ("positive_predictive_value",),
+    "accuracy_difference": ("accuracy",),
+}
+_RATIOS = {
+    "demographic_parity_ratio": ("selection_rate",),
+    "equalized_odds_ratio": ("true_positive_rate", "false_positive_rate"),
+}
+
+
+@dataclass(frozen=True)
+class Rates:
+    """One rate of every group.
+
+    Attributes:
+        what: what the denominator counts.
+        count: rows in the denominator, shape (groups,).
+        n: effective trials (sum w)^2 / sum w^2, shape (groups,).
+        x: effective successes, rate x n, shape (groups,).
+    """
+
+    what: str
+    groups: tuple[str, ...]
+    count: NDArray[np.int64]
+    n: NDArray[np.float64]
+    x: NDArray[np.float64]
+
+    def of(self, kept: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Successes and trials of some groups."""
+        return self.x[kept], self.n[kept]
+
+
+def measure(
+    contingency: Contingency,
+    rng: np.random.Generator,
+    *,
+    level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95,
+    min_denominator: Annotated[int, Field(ge=1)] = 10,
+) -> Iterator[Measurement]:
+    """Yield every rate of every group, and every gap and ratio of every attribute.
+
+    Args:
+        contingency: rows by group, true label and decision.
+        rng: randomness for simultaneous critical values and permutation tests.
+        level: confidence level of the intervals.
+        min_denominator: a rate on fewer rows than this is not estimable.
+    """
+    target = contingency.layout.target
+    if target.positive is None:
+        raise NotAssessed("task", needed="binary", task=target.task)
+    if not contingency.names:
+        raise NotAssessed("no_attributes")
+    for attribute, table in contingency.by_attribute():
+        if isinstance(table, NotAssessed):
+            yield from (_not_estimable(metric, attribute, 0, table.reason) for metric in (*_GAPS, *_RATIOS))
+        else:
+            absent = target.positive not in (*table.truths, *table.decisions)
+            reason = Reason(code="positive_absent", params={"positive": target.positive}) if absent else None
+            binary = table.binary(target.positive)
+            yield from _of_attribute(binary, rng, level, min_denominator, reason)
+
+
+def _of_attribute(
+    table: Crosstab, rng: np.random.Generator, level: float, least: int, refused: Reason | None
+) -> Iterator[Measurement]:
+    """All that is said of one attribute; `refused` says why nothing can be."""
+    attribute = str(table.attribute)
+    rates = {metric: _rates(table, metric) for metric in _CELLS}
+    labelled = table.n[:, :2].sum() > 0
+    for metric, rate in rates.items():
+        if labelled or metric == "selection_rate":
+            yield from _by_group(metric, attribute, rate, level, least, refused)
+    for metric, names in (_GAPS | _RATIOS).items():
+        compared = [rates[name] for name in names]
+        n = int(max(rate.count.sum() for rate in compared))
+        if refused is None and not labelled and names != ("selection_rate",):
+            yield _not_estimable(metric, attribute, n, Reason(code="needs_labels"))
+        elif refused is not None:
+            yield _not_estimable(metric, attribute, n, refused)
+        else:
+            yield _between_groups(metric, attribute, compared, rng, level, least)
+
+
+def _rates(table: Crosstab, metric: str) -> Rates:
+    what, counted, successes = _CELLS[metric]
+    denominator = np.array(counted, dtype=bool)
+    w, w2 = table.w[:, denominator].sum(axis=1), table.w2[:, denominator].sum(axis=1)
+    hit = table.w[:, np.array(successes, dtype=bool)].sum(axis=1)
+    n = np.divide(w * w, w2, out=np.zeros_like(w), where=w2 > 0)
+    rate = np.divide(hit, w, out=np.zeros_like(w), where=w > 0)
+    return Rates(what, table.groups, table.n[:, denominator].sum(axis=1), n, rate * n)
+
+
+def _by_group(
+    metric: str, attribute: str, rates: Rates, level: float, least: int, refused: Reason | None
+) -> Iterator[Measurement]:
+    enough = _estimable(rates, least)
+    low, high = wilson(rates.x[enough], rates.n[enough], critical_value(level))
+    limits = iter(zip(low.tolist(), high.tolist(), strict=True))
+    for i, group in enumerate(rates.groups):
+        count = int(rates.count[i])
+        between = next(limits) if enough[i] else None
+        if refused is not None or between is None:
+            yield _not_estimable(metric, attribute, count, refused or _too_few(rates, i, least), group=group)
+        else:
+            yield Measurement(
+                metric=metric,
+                attribute=attribute,
+                group=group,
+                value=float(rates.x[i] / rates.n[i]),
+                interval=Interval(low=between[0], high=between[1], level=level, method="Wilson"),
+                n=count,
+            )
+
+
+def _between_groups(
+    metric: str, attribute: str, compared: Sequence[Rates], rng: np.random.Generator, level: float, least: int
+) -> Measurement:
+    """The worst gap (or ratio) between any two groups, over all the rates compared."""
+    kept = [_estimable(rates, least) for rates in compared]
+    excluded = _excluded(compared, kept, least)
+    n = int(max(rates.count[k].sum() for rates, k in zip(compared, kept, strict=True)))
+    estimable = int(min(k.sum() for k in kept))
+    if estimable < 2:
+        params: dict[str, Scalar] = {"attribute": attribute, "estimable": estimable}
+        return _not_estimable(
+            metric, attribute, n, Reason(code="fewer_than_two_groups", params=params), excluded=excluded
+        )
+    tables = [rates.of(k) for rates, k in zip(compared, kept, strict=True)]
+    ratio = metric in _RATIOS
+    if ratio and any(not x.any() for x, _ in tables):
+        return _not_estimable(metric, attribute, n, Reason(code="all_rates_zero"), excluded=excluded)
+    critical = simultaneous_critical([shrunken_deviation(x, n) for x, n in tables], level, rng)
+    between: Callable[..., tuple[float, float, float]] = ratio_interval if ratio else spread_interval
+    # One critical value covers all pairs of all rates, so the worst of each limit bounds the worst of all.
+    each = [between(x, n, critical) for x, n in tables]
+    worst: Callable[..., Any] = min if ratio else max
+    value, low, high = (worst(limits) for limits in zip(*each, strict=True))
+    decides = [e[0] for e in each].index(value)
+    test = homogeneity(tables, rng)
+    facts: dict[str, Scalar] = {
+        **_extremes(compared[decides], kept[decides]),
+        "Largest gap expected if all groups were equal": test.expected_spread,
+        "Test of equality": test.method,
+        "Simultaneous critical value": critical,
+    }
+    return Measurement(
+        metric=metric,
+        attribute=attribute,
+        value=value,
+        interval=Interval(
+            low=low, high=high, level=level, method="Simultaneous score ratio" if ratio else "Simultaneous MOVER-Wilson"
+        ),
+        n=n,
+        p_value=test.p_value,
+        details=Details(facts=facts, excluded=excluded),
+    )
+
+
+def _extremes(rates: Rates, kept: NDArray[np.bool_]) -> dict[str, Scalar]:
+    """Which groups are furthest apart."""
+    names = [group for group, there in zip(rates.groups, kept, strict=True) if there]
+    values = rates.x[kept] / rates.n[kept]
+    return {"Lowest group": names[int(values.argmin())], "Highest group": names[int(values.argmax())]}
+
+
+def _estimable(rates: Rates, least: int) -> NDArray[np.bool_]:
+    return (rates.count >= least) & (rates.n > 0)
+
+
+def _too_few(rates: Rates, i: int, least: int) -> Reason:
+    return Reason(code="too_few", params={"needed": least, "found": int(rates.count[i]), "what": rates.what})
+
+
+def _excluded(compared: Sequence[Rates], kept: Sequence[NDArray[np.bool_]], least: int) -> tuple[Excluded, ...]:
+    """Groups that at least one of the compared rates cannot be estimated for, each once."""
+    found: dict[str, Excluded] = {}
+    for rates, k in zip(compared, kept, strict=True):
+        for i in np.flatnonzero(~k):
+            group = rates.groups[i]
+            found.setdefault(group, Excluded(group=group, n=int(rates.count[i]), reason=_too_few(rates, int(i), least)))
+    return tuple(found.values())
+
+
+def _not_estimable(
+    metric: str,
+    attribute: str,
+    n: int,
+    reason: Reason,
+    *,
+    group: str | None = None,
+    excluded: tuple[Excluded, ...] = (),
+) -> Measurement:
+    return Measurement(
+        metric=metric,
+        attribute=attribute,
+        group=group,
+        n=n,
+        status="not_estimable",
+        reason=reason,
+        details=Details(excluded=excluded) if excluded else None,
+    )

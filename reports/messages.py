@@ -1,0 +1,216 @@
+"""The catalogue: reason codes, verdicts, statuses and methods in English, the source language of the translations.
+
+Plain text without markup, so that the command line can print it too. `{field}` is a parameter of the reason.
+"""
+
+from collections.abc import Callable
+
+from fairwitness.audit.evidence import Reason, Scalar
+from fairwitness.reports.figures import count, number, percent
+from fairwitness.reports.visible import name, visible
+
+Gettext = Callable[[str], str]
+
+SENTENCES: dict[str, str] = {
+    # why a check was not assessed
+    "not_selected": "The plan does not select this check.",
+    "needs_scores": "The check needs the model's scores, and this audit has only its decisions.",
+    "needs_labels": "The check needs true labels, and the data have none.",
+    "needs_predictions": "The check needs the model's predictions, and there are none.",
+    "task": "The check is made for {needed}, and the task here is {task}.",
+    "multiclass": "The check is defined for two classes, and the target has more.",
+    "too_many_groups": (
+        "{attribute} has more than {limit} groups. Is it an id, or a number that needs [data.bins]?"
+    ),
+    "too_many_labels": "The target has {labels} labels. Is it a number to be predicted?",
+    "nothing_to_measure": "There is nothing in these data that the check measures.",
+    "no_attributes": "The plan names no sensitive attribute.",
+    "artifact_missing": "The check needs {artifact}, which this model and these data do not give.",
+    "no_such_capability": "The check needs the capability {capability}, which the adapter {adapter} does not have.",
+    "interrupted": "The audit was stopped by hand before this was done.",
+    "crashed": "The check crashed: {error}.",
+    # why a number is not estimable
+    "too_few": "Too few {what}: {found} found, {needed} needed.",
+    "one_group": "{attribute} has one group only, so there is nothing to compare.",
+    "fewer_than_two_groups": (
+        "A comparison needs two groups of {attribute} that are large enough; there are {estimable}."
+    ),
+    "positive_absent": "The positive label {positive} does not occur in the data.",
+    "all_rates_zero": "The rate is zero in every group, so their ratio is undefined.",
+    "no_rows": "There are no rows to measure it on.",
+    "scores_not_probabilities": "The scores run from {low} to {high}, so they are not probabilities.",
+    "undefined_margin": "A label or a decision does not occur, so the number is undefined.",
+    "no_variation": "The true values do not vary, so the number is undefined.",
+    "one_class": "The data hold one class only.",
+    # why a gate has its verdict
+    "inside": "The whole interval is within the bound.",
+    "outside": "The whole interval is beyond the bound.",
+    "straddles": "The interval contains the bound, so these data cannot decide.",
+    "exact_inside": "The value is exact and within the bound.",
+    "exact_outside": "The value is exact and beyond the bound.",
+    "not_measured": "{metric} was not measured.",
+    "check_not_assessed": "The check {check} was not assessed, so there is no number to judge.",
+    "not_estimable": "The number cannot be estimated from these data.",
+    "small_groups": "Groups too small to estimate are left out ({groups}), so the gate cannot pass.",
+    "required_measured": "The plan asks that this be measured, and it was.",
+    "check_crashed": "The check {check} crashed, so there is no number to judge.",
+    "waived": "A waiver accepts this until {expires}. Without it the verdict is: {verdict}.",
+    "waiver_expired": "The waiver expired on {expires}. Without it the verdict is: {verdict}.",
+    "level_too_low": "The interval is at level {level}, below the {needed} that the plan asks for.",
+}
+
+# Parameters that are words of ours and not data.
+TERMS: dict[str, str] = {
+    "rows": "rows",
+    "positives": "positives",
+    "negatives": "negatives",
+    "predicted positives": "predicted positives",
+    "predicted negatives": "predicted negatives",
+    "binary": "binary classification",
+    "multiclass": "classification with several classes",
+    "classification": "classification",
+    "regression": "regression",
+}
+TRANSLATED_PARAMETERS = frozenset({"what", "needed", "task"})
+LEVELS = frozenset({"level", "needed"})
+
+VERDICTS: dict[str, str] = {
+    "error": "Error",
+    "fail": "Fail",
+    "not_assessed": "Not assessed",
+    "inconclusive": "Inconclusive",
+    "waived": "Waived",
+    "pass": "Pass",
+}
+
+VERDICT_MEANINGS: dict[str, str] = {
+    "pass": "The whole confidence interval is within the bound. Chance alone is an unlikely explanation.",
+    "fail": "The whole confidence interval is beyond the bound, or a waiver has expired.",
+    "inconclusive": (
+        "The interval contains the bound: the data are compatible with both sides, and more rows are needed. "
+        "A gate from which small groups had to be left out is never better than this."
+    ),
+    "not_assessed": "There is no number to judge. No evidence is not a pass.",
+    "waived": "The gate does not pass, and a named person has accepted that in writing until a date.",
+    "error": "The check that should have given the number crashed.",
+}
+
+AUDIT_VERDICTS: dict[str, str] = {
+    "pass": "Every gate passes: each measured interval lies within its bound.",
+    "fail": "At least one gate fails: its whole interval lies beyond the bound that the plan set.",
+    "inconclusive": "No gate fails, but at least one cannot be decided with these data.",
+    "not_assessed": "No gate fails, but at least one has no number to judge. No evidence is not a pass.",
+    "waived": "No gate is left open, but at least one passes only by a waiver.",
+    "error": "At least one gate has no number because its check crashed.",
+}
+
+STATUSES: dict[str, str] = {
+    "ok": "Done",
+    "not_assessed": "Not assessed",
+    "error": "Crashed",
+    "not_estimable": "Not estimable",
+}
+
+BETTER: dict[str, str] = {"low": "lower is better", "high": "higher is better", "none": ""}
+
+ON_INCONCLUSIVE: dict[str, str] = {
+    "fail": "",
+    "warn": "The plan takes an inconclusive result here as a warning: it does not block.",
+    "pass": "The plan lets an inconclusive result through here: it does not block.",
+}
+
+# How much of the model the adapter could see.
+ACCESS: dict[str, str] = {
+    "scores": "scores and decisions",
+    "labels": "decisions only",
+    "values": "predicted values",
+    "logged": "logged predictions",
+    "none": "no model",
+}
+
+# Titles of facts about model and data; a fact that is not here is shown under its own name.
+FACTS: dict[str, str] = {
+    "task": "Task",
+    "positive": "Positive label",
+    "sha256": "SHA-256 of the file",
+    "threshold": "Threshold",
+    "function": "Function",
+    "type": "Type",
+    "answers": "Answers with",
+    "prediction": "Column of predictions",
+}
+
+
+def unchanged(text: str) -> str:
+    """Translate nothing: English is the catalogue's source language."""
+    return text
+
+
+def sentence(reason: Reason, gettext: Gettext = unchanged) -> str:
+    """Say a reason in words.
+
+    Args:
+        reason: a code of `SENTENCES` with its parameters; a code that is not there is given as it is.
+        gettext: translates a msgid.
+
+    Returns:
+        Plain text in which nothing of the parameters is invisible.
+
+    >>> sentence(Reason(code="too_few", params={"what": "positives", "found": 7, "needed": 10}))
+    'Too few positives: 7 found, 10 needed.'
+    >>> sentence(Reason(code="new_code", params={"limit": 2000}))
+    'new_code (limit: 2,000)'
+    """
+    params = {key: _parameter(key, value, gettext) for key, value in reason.params.items()}
+    if reason.code in SENTENCES:
+        return gettext(SENTENCES[reason.code]).format_map(_Given(params))
+    listed = ", ".join(f"{name(key)}: {value}" for key, value in sorted(params.items()))
+    return visible(reason.code) + (f" ({listed})" if listed else "")
+
+
+class _Given(dict[str, str]):
+    """Parameters; one that the evidence lacks is shown as a question mark, so that the sentence still stands."""
+
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+def _parameter(key: str, value: Scalar, gettext: Gettext) -> str:
+    if isinstance(value, str) and key in TRANSLATED_PARAMETERS and value in TERMS:
+        return gettext(TERMS[value])
+    if isinstance(value, str) and key == "verdict" and value in VERDICTS:
+        return gettext(VERDICTS[value])
+    if isinstance(value, float) and key in LEVELS:
+        return percent(value)
+    if value is None or isinstance(value, bool):
+        return str(value)
+    if isinstance(value, int):
+        return count(value)
+    if isinstance(value, float):
+        return number(value, whole=True)
+    return name(value, longest=400, kept=380)
+
+
+def fact_title(key: str, gettext: Gettext = unchanged) -> str:
+    """Name a fact about the model, the data or a number."""
+    return gettext(FACTS.get(key, key)) if key else "‹›"
+
+
+def fact(value: Scalar, key: str = "", gettext: Gettext = unchanged) -> str:
+    """Print the value of a fact, or of a table's cell: numbers formatted, truth values and the task as words."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return gettext("yes") if value else gettext("no")
+    if isinstance(value, int):
+        return count(value)
+    if isinstance(value, float):
+        return number(value)
+    if key == "task" and value in TERMS:
+        return gettext(TERMS[value])
+    return name(value, longest=400, kept=380)
+
+
+def access_title(access: str, gettext: Gettext = unchanged) -> str:
+    """Say how much of the model the audit could see."""
+    return gettext(ACCESS[access]) if access in ACCESS else name(access)
