@@ -221,7 +221,8 @@ class GateResult(Record):
     """One judged gate.
 
     Attributes:
-        id: the gate's own id, or `metric[attribute=group]`.
+        id: `metric[attribute=group]` of what was judged, or the gate's own id.
+        gate: name of the gate in the plan; one gate may judge several measurements.
         why: the verdict's reason.
         minimum_detectable: distance from the bound that a test of this size finds four times in five; approximate.
         rows_to_decide: rows at which an inconclusive interval would clear the bound; approximate.
@@ -229,6 +230,7 @@ class GateResult(Record):
     """
 
     id: str
+    gate: str
     metric: str
     attribute: str | None = None
     group: str | None = None
@@ -318,6 +320,7 @@ class Evidence(Record):
         family_bound: largest chance that any gate failed wrongly, min(1, gates x alpha / 2).
         screening: what no gate judges, adjusted for the number of looks.
         unused_waivers: ids of waivers that no gate used.
+        judged_again_by: digest of a policy that gave the verdicts after the results were known; None for the plan's.
         interrupted: the audit was stopped by hand; what was done is kept.
     """
 
@@ -332,6 +335,7 @@ class Evidence(Record):
     family_bound: float | None = None
     screening: tuple[Screened, ...] = ()
     unused_waivers: tuple[str, ...] = ()
+    judged_again_by: str | None = None
     interrupted: bool = False
     environment: dict[str, JsonValue]
     timing: Timing
@@ -374,11 +378,13 @@ class Evidence(Record):
     def compute_digest(self) -> str:
         """SHA-256 over the canonical JSON of all that the same plan on the same data must reproduce."""
         content = self.model_dump(mode="json", exclude={"digest", "timing"})
-        for check in content["checks"]:
-            for measurement in check["measurements"]:
-                short = measurement["metric"].removeprefix(f"{check['id']}.")
-                if not check["metrics"][short]["reproducible"]:
-                    measurement.update(value=None, interval=None, p_value=None, details=None)
+        fleeting = {
+            f"{check.id}.{name}" for check in self.checks for name, m in check.metrics.items() if not m.reproducible
+        }
+        for said in [*(m for check in content["checks"] for m in check["measurements"]), *content["gates"]]:
+            if said["metric"] in fleeting:
+                for part in ("value", "interval", "p_value", "details", "minimum_detectable", "rows_to_decide"):
+                    said.pop(part, None)
         return digest_of(content)
 
     def to_json(self) -> str:

@@ -186,6 +186,11 @@ class Document(Section):
     _folder: Path = PrivateAttr(default_factory=Path)
 
     @property
+    def file(self) -> str:
+        """Name of the file; empty for a document made in Python."""
+        return self._file
+
+    @property
     def folder(self) -> Path:
         """What relative paths in the document are relative to."""
         return self._folder

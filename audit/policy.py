@@ -19,7 +19,7 @@ from fairwitness.audit.evidence import (
     WaiverUse,
     worst,
 )
-from fairwitness.audit.plan import Gate, PolicyFile, PolicySection, Waiver, gate_id
+from fairwitness.audit.plan import Gate, Plan, PolicyFile, PolicySection, Waiver, gate_id
 from fairwitness.audit.statistics.multiplicity import benjamini_hochberg
 from fairwitness.audit.statistics.power import minimum_detectable, rows_to_decide
 
@@ -57,6 +57,13 @@ def extended(policy: PolicyFile) -> PolicyFile:
         gates = {**_by_name(pack), **gates}
         waivers += pack.waivers
     return policy.model_copy(update={"gates": tuple(gates.values()), "waivers": tuple(waivers)})
+
+
+def plan_with_packs(plan: Plan) -> Plan:
+    """Give a plan with the gates and waivers of the packs it extends."""
+    content = {"gates": plan.gates, "waivers": plan.waivers, "policy": plan.policy}
+    full = extended(PolicyFile.parse(content, file=plan.file, folder=plan.folder))
+    return plan.model_copy(update={"gates": full.gates, "waivers": full.waivers})
 
 
 def _by_name(policy: PolicyFile) -> dict[str, Gate]:
@@ -103,7 +110,7 @@ def judge(
         for result in _judge_gate(gate, found, _owner(gate.metric, checks), section, needed)
     ]
     used: set[str] = set()
-    final = tuple(_waived(result, name, waivers, as_of, used) for result, name in judged)
+    final = tuple(_waived(result, waivers, as_of, used) for result in judged)
     gated = {id(m) for _, found in matched for m in found}
     return Judgement(
         verdict=worst([gate.verdict for gate in final]),
@@ -141,12 +148,8 @@ def _matches(gate: Gate, checks: Sequence[CheckResult]) -> list[Measurement]:
 
 def _judge_gate(
     gate: Gate, found: Sequence[Measurement], owner: CheckResult | None, section: PolicySection, needed: float
-) -> list[tuple[GateResult, str]]:
-    """Judge each measurement that a gate is about; the gate itself where there is none.
-
-    Returns:
-        Results, each with the name of the gate.
-    """
+) -> list[GateResult]:
+    """Judge each measurement that a gate is about; the gate itself where there is none."""
     bound = Bound(min=gate.min, max=gate.max, required=gate.required)
     if owner is not None and owner.status == "error":
         why, verdict = Reason(code="check_crashed", params={"check": owner.id}), "error"
@@ -158,18 +161,19 @@ def _judge_gate(
         result = GateResult.model_validate(
             {
                 "id": gate.name,
+                "gate": gate.name,
                 **gate.model_dump(include={"metric", "attribute", "group", "where", "on_inconclusive"}),
                 "bound": bound,
                 "verdict": verdict,
                 "why": why,
             }
         )
-        return [(result, gate.name)]
+        return [result]
     results = []
     for m in found:
         place = gate_id(m.metric, m.attribute, m.group, m.where)
         name = place if gate.id is None else gate.id if len(found) == 1 else gate.id + place.removeprefix(m.metric)
-        results.append((_judge_one(gate, m, bound, section, needed).model_copy(update={"id": name}), gate.name))
+        results.append(_judge_one(gate, m, bound, section, needed).model_copy(update={"id": name}))
     return results
 
 
@@ -192,6 +196,7 @@ def _judge_one(gate: Gate, m: Measurement, bound: Bound, section: PolicySection,
             rows = rows_to_decide(m.n, half, distance)
     return GateResult(
         id=gate.name,
+        gate=gate.name,
         metric=m.metric,
         attribute=m.attribute,
         group=m.group,
@@ -228,9 +233,9 @@ def _verdict(m: Measurement, bound: Bound) -> tuple[Verdict, Reason]:
     return "inconclusive", Reason(code="straddles")
 
 
-def _waived(result: GateResult, name: str, waivers: Sequence[Waiver], as_of: date, used: set[str]) -> GateResult:
+def _waived(result: GateResult, waivers: Sequence[Waiver], as_of: date, used: set[str]) -> GateResult:
     """Apply the waiver that names this gate, if there is one: an expired one makes it fail."""
-    waiver = next((w for w in waivers if w.id in (result.id, name)), None)
+    waiver = next((w for w in waivers if w.id in (result.id, result.gate)), None)
     if waiver is None:
         return result
     used.add(waiver.id)

@@ -35,8 +35,8 @@ from fairwitness.audit.evidence import (
 from fairwitness.audit.evidence import Subject as SubjectFacts
 from fairwitness.audit.models import Model, Setting, python, sklearn
 from fairwitness.audit.options import checked_options
-from fairwitness.audit.plan import Plan, PolicyFile
-from fairwitness.audit.policy import ALPHA, check_gates, extended, judge, planned_family
+from fairwitness.audit.plan import Plan
+from fairwitness.audit.policy import ALPHA, check_gates, judge, plan_with_packs, planned_family
 from fairwitness.audit.registry import Check
 from fairwitness.audit.subject import Subject
 from fairwitness.audit.tallies import Contingency, Fingerprint, Tally
@@ -134,12 +134,7 @@ class _Audit:
     def __init__(self, plan: Plan, model: Any, data: Dataset | None, tell: Tell) -> None:
         self.started, self.clock = datetime.now(UTC), time.monotonic()
         self.tell = tell
-        judging = PolicyFile.parse(
-            {"gates": plan.gates, "waivers": plan.waivers, "policy": plan.policy}, file=plan.place("").rstrip(": "),
-            folder=plan.folder,
-        )  # fmt: skip
-        full = extended(judging)
-        self.plan = plan.model_copy(update={"gates": full.gates, "waivers": full.waivers})
+        self.plan = plan_with_packs(plan)
         self.checks = registry.selected(plan.checks.select, where=plan.place("checks.select"))
         for gate in self.plan.gates:
             check = registry.check_of_metric(gate.metric, where=plan.place("gates"))

@@ -18,9 +18,10 @@ from markupsafe import Markup
 
 from fairwitness.audit.errors import UserError
 from fairwitness.audit.evidence import Evidence
-from fairwitness.reports import figures, messages, outline
+from fairwitness.reports import figures, messages, outline, settings
 from fairwitness.reports.visible import name, visible
 
+FILE = "report.html"
 DOMAIN = "fairwitness"
 SOURCE_LANGUAGE = "en"
 
@@ -51,7 +52,7 @@ def render_with(evidence: Evidence, catalogue: NullTranslations, locale: str) ->
         language=locale.replace("_", "-"),
         css=css,
         css_hash=content_hash(css),
-        audit_name=outline.audit_name(evidence.plan),
+        audit_name=settings.audit_name(evidence.plan),
         gates=outline.gate_views(evidence),
         concerns=outline.concern_views(evidence),
         missing=outline.missing(evidence),
@@ -99,12 +100,13 @@ def make_environment(catalogue: NullTranslations) -> Environment:
         "count": figures.count,
         "p": figures.p_value,
         "percent": figures.percent,
-        "plain": outline.plain,
+        "plain": settings.plain,
     }
     environment.globals |= {
         "figures": figures,
         "messages": messages,
         "outline": outline,
+        "settings": settings,
     }
     return environment
 

@@ -19,9 +19,7 @@ SENTENCES: dict[str, str] = {
     "needs_predictions": "The check needs the model's predictions, and there are none.",
     "task": "The check is made for {needed}, and the task here is {task}.",
     "multiclass": "The check is defined for two classes, and the target has more.",
-    "too_many_groups": (
-        "{attribute} has more than {limit} groups. Is it an id, or a number that needs [data.bins]?"
-    ),
+    "too_many_groups": ("{attribute} has more than {limit} groups. Is it an id, or a number that needs [data.bins]?"),
     "too_many_labels": "The target has {labels} labels. Is it a number to be predicted?",
     "nothing_to_measure": "There is nothing in these data that the check measures.",
     "no_attributes": "The plan names no sensitive attribute.",
@@ -40,7 +38,7 @@ SENTENCES: dict[str, str] = {
     "no_rows": "There are no rows to measure it on.",
     "scores_not_probabilities": "The scores run from {low} to {high}, so they are not probabilities.",
     "undefined_margin": "A label or a decision does not occur, so the number is undefined.",
-    "no_variation": "The true values do not vary, so the number is undefined.",
+    "no_variation": "What it is computed from does not vary, so it cannot be estimated.",
     "one_class": "The data hold one class only.",
     # why a gate has its verdict
     "inside": "The whole interval is within the bound.",
@@ -62,6 +60,7 @@ SENTENCES: dict[str, str] = {
 # Parameters that are words of ours and not data.
 TERMS: dict[str, str] = {
     "rows": "rows",
+    "labelled rows": "labelled rows",
     "positives": "positives",
     "negatives": "negatives",
     "predicted positives": "predicted positives",

@@ -3,12 +3,9 @@
 Everything here is a pure function of the evidence and knows no check by name; words are left to the templates.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-
-from pydantic import JsonValue
 
 from fairwitness.audit.evidence import (
     WORST_FIRST,
@@ -64,6 +61,22 @@ class Panel:
         """The level of every interval in the panel; None where there is none, or more than one."""
         levels = {line.measurement.interval.level for line in self.lines if line.measurement.interval}
         return levels.pop() if len(levels) == 1 else None
+
+    @property
+    def better(self) -> str | None:
+        """The direction that all rows share; None where they differ."""
+        directions = {line.metric.better for line in self.lines}
+        return directions.pop() if len(directions) == 1 else None
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """Names of the facts that stand beside any of the numbers."""
+        return tuple(dict.fromkeys(f for line in self.lines if (d := line.measurement.details) for f in d.facts))
+
+    @property
+    def excludes(self) -> bool:
+        """Whether a group was left out of any row."""
+        return any(d.excluded for line in self.lines if (d := line.measurement.details))
 
     @property
     def tested(self) -> bool:
@@ -268,16 +281,16 @@ def _panel(lines: list[Line], metric: Metric | None) -> Panel:
 
 def missing(evidence: Evidence) -> tuple[Gap, ...]:
     """Collect the numbers that are not estimable, those with the same check, attribute, groups and reason together."""
-    by_metric: dict[tuple[str, str | None, str, str], Gap] = {}
+    by_metric: dict[tuple[str, str | None, object, str], Gap] = {}
     for check in evidence.checks:
         for m in check.measurements:
             if m.reason is None or m.status == "ok":
                 continue
-            key = (check.id, m.attribute, m.reason.model_dump_json(), m.metric)
+            key = (check.id, m.attribute, _alike(m.reason), m.metric)
             title = definition(check, m.metric).title
             gap = by_metric.setdefault(key, Gap(check.about, m.attribute, m.reason, [title]))
             gap.groups += [m.group] if m.group is not None and m.group not in gap.groups else []
-    together: dict[tuple[str, str | None, str, tuple[str, ...]], Gap] = {}
+    together: dict[tuple[str, str | None, object, tuple[str, ...]], Gap] = {}
     for (check_id, attribute, reason, _), gap in by_metric.items():
         first = together.setdefault((check_id, attribute, reason, tuple(gap.groups)), gap)
         if first is not gap:
@@ -287,90 +300,25 @@ def missing(evidence: Evidence) -> tuple[Gap, ...]:
 
 def left_out(evidence: Evidence) -> tuple[Gap, ...]:
     """Collect the groups that were left out of a number, those with the same check, attribute and reason together."""
-    found: dict[tuple[str, str | None, str, str], Gap] = {}
+    found: dict[tuple[str, str | None, str, object], Gap] = {}
     for check in evidence.checks:
         for m in check.measurements:
             for excluded in m.details.excluded if m.details else ():
-                key = (check.id, m.attribute, excluded.group, excluded.reason.model_dump_json())
+                key = (check.id, m.attribute, excluded.group, _alike(excluded.reason))
                 gap = found.setdefault(key, Gap(check.about, m.attribute, excluded.reason, [], [excluded.group]))
                 title = definition(check, m.metric).title
                 gap.metrics += [title] if title not in gap.metrics else []
     return tuple(found.values())
 
 
+def _alike(reason: Reason) -> object:
+    return reason.code, tuple(sorted(reason.params.items()))
+
+
 def methods(evidence: Evidence) -> tuple[Method, ...]:
     """Count the interval methods in use, most used first."""
     used = Counter((m.interval.method, m.interval.level) for m in evidence.measurements() if m.interval)
     return tuple(Method(name, level, uses) for (name, level), uses in used.most_common())
-
-
-def flattened(value: JsonValue, path: str = "") -> Iterator[tuple[str, str]]:
-    """Walk plain JSON as rows of dotted path and printed value.
-
-    >>> list(flattened({"a": {"b": [1, 2]}, "c": [{"d": None}], "e": {}}))
-    [('a.b', '1, 2'), ('c[1].d', '–'), ('e', '–')]
-    """
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from flattened(inner, f"{path}.{key}" if path else key)
-    elif isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
-        for place, item in enumerate(value, 1):
-            yield from flattened(item, f"{path}[{place}]")
-    else:
-        yield path, plain(value)
-
-
-def plain(value: JsonValue) -> str:
-    """Print a JSON value as a plan has it, without quotes.
-
-    >>> plain(True), plain([1, "a"]), plain(None), plain({"max": 0.1})
-    ('true', '1, a', '–', 'max = 0.1')
-    """
-    if value is None or value in ({}, []):
-        return "–"
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict):
-        return ", ".join(f"{path} = {text}" for path, text in flattened(value))
-    if isinstance(value, list):
-        return ", ".join(plain(item) for item in value)
-    return json.dumps(value)
-
-
-@dataclass(frozen=True)
-class PlanSection:
-    """A top-level entry of the plan: records of the same kind as a table, anything else as rows of path and value."""
-
-    key: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-def plan_sections(plan: Mapping[str, JsonValue]) -> tuple[PlanSection, ...]:
-    """Arrange the plan, which is plain JSON, by its top-level keys, without its digest; single values come first."""
-    single = {
-        key: value
-        for key, value in plan.items()
-        if key != "digest" and (not isinstance(value, dict | list) or not value)
-    }
-    nested = [(key, value) for key, value in plan.items() if key not in single and key != "digest"]
-    sections = [PlanSection("", (), tuple(flattened(single)))] if single else []
-    return (*sections, *(_plan_section(key, value) for key, value in nested))
-
-
-def _plan_section(key: str, value: JsonValue) -> PlanSection:
-    if isinstance(value, list) and all(isinstance(item, dict) for item in value):
-        records = [item for item in value if isinstance(item, dict)]
-        set_keys = dict.fromkeys(k for record in records for k, v in record.items() if v not in (None, {}, []))
-        return PlanSection(key, tuple(set_keys), tuple(tuple(plain(r.get(k)) for k in set_keys) for r in records))
-    return PlanSection(key, (), tuple(flattened(value)) if isinstance(value, dict) else (("", plain(value)),))
-
-
-def audit_name(plan: Mapping[str, JsonValue]) -> str:
-    """Give the audit's name as the plan has it; empty where it has none."""
-    audit = plan.get("audit")
-    found = audit.get("name") if isinstance(audit, dict) else None
-    return found if isinstance(found, str) else ""
 
 
 def verdict_counts(gates: Iterable[GateResult]) -> tuple[tuple[Verdict, int], ...]:

@@ -125,6 +125,40 @@ def mover_difference(p1: npt.ArrayLike, limits1: Limits, p2: npt.ArrayLike, limi
     return low, high
 
 
+def mover_ratio(p1: npt.ArrayLike, limits1: Limits, p2: npt.ArrayLike, limits2: Limits) -> Limits:
+    """Interval of p1 / p2 by the method of variance estimates recovery, from an interval of each.
+
+    The limits are the ratios r at which a limit of `mover_difference` for p1 - r p2 is 0, so that the interval of the
+    ratio excludes 1 exactly if that of the difference excludes 0.
+    Source: Donner & Zou (2012), Statistical Methods in Medical Research 21:347-359, equations 9 and 10.
+
+    Args:
+        p1: first estimate, at least 0.
+        limits1: its lower and upper limits, at least 0.
+        p2: second estimate, at least 0 and independent of the first.
+        limits2: its lower and upper limits, at least 0.
+
+    Returns:
+        Lower and upper limits in [0, inf], around p1 / p2; the upper one is infinite where the lower limit of p2 is 0.
+
+    >>> z = critical_value(0.95)
+    >>> low, high = mover_ratio(56 / 70, wilson(56, 70, z), 48 / 80, wilson(48, 80, z))
+    >>> round(float(low), 4), round(float(high), 4)
+    (1.0783, 1.6629)
+    """
+    p1, low1, high1 = (np.asarray(a, dtype=np.float64) for a in (p1, *limits1))
+    p2, low2, high2 = (np.asarray(a, dtype=np.float64) for a in (p2, *limits2))
+    product = np.asarray(p1 * p2)
+    # The roots of r^2 b - 2 r p1 p2 + a = 0, the first in the form that also holds at b = 0.
+    a, b = low1 * (2 * p1 - low1), high2 * (2 * p2 - high2)
+    divisor = np.asarray(product + np.sqrt(np.maximum(product**2 - a * b, 0.0)))
+    low = np.divide(a, divisor, out=np.zeros_like(divisor), where=divisor > 0)
+    a, b = high1 * (2 * p1 - high1), np.asarray(low2 * (2 * p2 - low2))
+    numerator = np.asarray(product + np.sqrt(np.maximum(product**2 - a * b, 0.0)))
+    high = np.divide(numerator, b, out=np.full_like(numerator, np.inf), where=b > 0)
+    return low, high
+
+
 def score_ratio(
     x1: npt.ArrayLike, n1: npt.ArrayLike, x2: npt.ArrayLike, n2: npt.ArrayLike, critical: npt.ArrayLike
 ) -> Limits:

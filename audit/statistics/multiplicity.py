@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, stats
 
-from fairwitness.audit.statistics.intervals import FloatArray, critical_value, mover_difference, score_ratio, wilson
+from fairwitness.audit.statistics.intervals import FloatArray, critical_value, mover_difference, mover_ratio, wilson
 from fairwitness.audit.statistics.resampling import permuted_counts
 
 # 60 groups in one family. Beyond, simulation would take seconds, and the bound is close.
@@ -120,10 +120,15 @@ def spread_interval(x: npt.ArrayLike, n: npt.ArrayLike, critical: float) -> tupl
 def ratio_interval(x: npt.ArrayLike, n: npt.ArrayLike, critical: float) -> tuple[float, float, float]:
     """Smallest ratio between the rates of k groups (min / max), with its interval.
 
-    Each pair's ratio, the smaller rate over the larger, has a score interval; if all of these hold, the smallest true
-    ratio lies between their smallest lower and their smallest upper limit. Both bracket the observed ratio, since
-    every upper limit is at least its pair's ratio, and the widest pair's lower limit at most the smallest ratio. Over
-    several families take the smallest of each of the three, at a critical value of all families.
+    Each pair's ratio, the smaller rate over the larger, has an interval (MOVER on Wilson limits); if all of these hold,
+    the smallest true ratio lies between their smallest lower and their smallest upper limit. Both bracket the observed
+    ratio, since every upper limit is at least its pair's ratio, and the widest pair's lower limit at most the smallest
+    ratio. Over several families take the smallest of each of the three, at a critical value of all families.
+
+    Pairs of score intervals (Koopman 1984) are not used: far in the tails, where simultaneous critical values lie,
+    Pearson's statistic is too large on rare successes. With five equal groups of 15 to 400 rows at a rate of .01 they
+    cover .88 and these .96, at a rate of .3 both .95, with the same width; and these reach 1 exactly when the gap
+    reaches 0.
 
     Args:
         x: shape (k,), successes by group, k at least 2.
@@ -140,7 +145,8 @@ def ratio_interval(x: npt.ArrayLike, n: npt.ArrayLike, critical: float) -> tuple
     rates = x / n
     if not rates.any():
         raise ValueError("the ratio of rates that are all 0 is not defined")
-    low, high = score_ratio(x[first], n[first], x[second], n[second], critical)
+    lows, highs = wilson(x, n, critical)
+    low, high = mover_ratio(rates[first], (lows[first], highs[first]), rates[second], (lows[second], highs[second]))
     inverse_low, inverse_high = (1 / np.maximum(limit, np.finfo(np.float64).tiny) for limit in (high, low))
     # The ratio folded to [0, 1] is min(r, 1/r): an interval around 1 reaches 1.
     folded_low = np.minimum(low, inverse_low)

@@ -14,6 +14,7 @@ from fairwitness.audit.statistics.intervals import (
     logit_interval,
     mean,
     mover_difference,
+    mover_ratio,
     score_ratio,
     wilson,
 )
@@ -125,6 +126,27 @@ def test_a_difference_changes_sign_with_its_groups(
     swapped = mover_difference(p2, wilson(*second, z), p1, wilson(*first, z))
     assert (low, high) == pytest.approx((-swapped[1], -swapped[0]))
     assert -1 <= low <= p1 - p2 <= high <= 1
+
+
+@given(counts, counts, levels)
+def test_a_ratios_limits_are_where_the_difference_vanishes(
+    first: tuple[int, int], second: tuple[int, int], level: float
+) -> None:
+    z = critical_value(level)
+    p1, p2 = first[0] / first[1], second[0] / second[1]
+    (low1, high1), (low2, high2) = wilson(*first, z), wilson(*second, z)
+    low, high = (float(limit) for limit in mover_ratio(p1, (low1, high1), p2, (low2, high2)))
+    assert 0 <= low < high
+    for ratio, side in ((low, 0), (high, 1)):
+        if 0 < ratio < math.inf:
+            scaled = (ratio * low2, ratio * high2)
+            difference = mover_difference(p1, (low1, high1), ratio * p2, scaled)
+            assert difference[side] == pytest.approx(0, abs=1e-9 * (1 + ratio))
+    if p2 > 0:
+        assert low <= p1 / p2 * (1 + 1e-12)
+        assert p1 / p2 <= high * (1 + 1e-12)
+    assert (low == 0) == (first[0] == 0)
+    assert (high == math.inf) == (second[0] == 0)
 
 
 def _independent_ratio(x1: int, n1: int, x2: int, n2: int) -> tuple[float, float]:
@@ -265,5 +287,8 @@ def test_exact_coverage_of_two_rates(n1: int, n2: int, p1: float, p2: float) -> 
     weight = stats.binom.pmf(x1, n1, p1) * stats.binom.pmf(x2, n2, p2)
     low, high = mover_difference(x1 / n1, wilson(x1, n1, Z), x2 / n2, wilson(x2, n2, Z))
     assert weight @ ((low <= p1 - p2) & (p1 - p2 <= high)) >= 0.945
-    low, high = score_ratio(x1, n1, x2, n2, Z)
-    assert weight @ ((low <= p1 / p2) & (p1 / p2 <= high)) >= 0.945
+    for low, high in (
+        score_ratio(x1, n1, x2, n2, Z),
+        mover_ratio(x1 / n1, wilson(x1, n1, Z), x2 / n2, wilson(x2, n2, Z)),
+    ):
+        assert weight @ ((low <= p1 / p2) & (p1 / p2 <= high)) >= 0.945

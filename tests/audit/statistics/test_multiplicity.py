@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from fairwitness.audit.statistics.intervals import critical_value, mover_difference, score_ratio, wilson
+from fairwitness.audit.statistics.intervals import critical_value, mover_difference, mover_ratio, wilson
 from fairwitness.audit.statistics.multiplicity import (
     benjamini_hochberg,
     holm,
@@ -87,11 +87,11 @@ def test_the_critical_value_is_reproducible_and_grows_with_the_level() -> None:
     assert simultaneous_critical([s * 1e-6 for s in families], 0.95, generator()) == pytest.approx(values[1])
 
 
-def test_two_groups_are_newcombes_and_koopmans_interval() -> None:
+def test_two_groups_are_newcombes_and_donner_and_zous_interval() -> None:
     low, high = (float(v) for v in mover_difference(0.8, wilson(56, 70, Z), 0.6, wilson(48, 80, Z)))
     assert spread_interval([56, 48], [70, 80], Z) == pytest.approx((0.2, low, high))
     assert spread_interval([48, 56], [80, 70], Z) == pytest.approx((0.2, low, high))
-    low, high = (float(v) for v in score_ratio(48, 80, 56, 70, Z))
+    low, high = (float(v) for v in mover_ratio(0.6, wilson(48, 80, Z), 0.8, wilson(56, 70, Z)))
     assert ratio_interval([56, 48], [70, 80], Z) == pytest.approx((0.75, low, high))
     assert ratio_interval([48, 56], [80, 70], Z) == pytest.approx((0.75, low, high))
 
@@ -130,6 +130,7 @@ def test_intervals_hold_their_value_whatever_the_order(
     (x, n), (y, m) = (np.array(g, dtype=float).T for g in (groups, shuffled))
     gap, low, high = spread_interval(x, n, critical)
     assert 0 <= low <= gap <= high <= 1
+    differs = low > 1e-9
     assert spread_interval(y, m, critical) == pytest.approx((gap, low, high))
     assert spread_interval(n - x, n, critical) == pytest.approx((gap, low, high), abs=1e-12)
     wider = spread_interval(x, n, critical + 0.5)
@@ -140,6 +141,7 @@ def test_intervals_hold_their_value_whatever_the_order(
     if x.any():
         ratio, low, high = ratio_interval(x, n, critical)
         assert 0 <= low <= ratio <= high <= 1
+        assert (high < 1 - 1e-9) or not differs
         assert ratio_interval(y, m, critical) == pytest.approx((ratio, low, high), rel=1e-9, abs=1e-12)
         assert ratio_interval(x, n, critical + 0.5)[1] <= low + 1e-12
 
@@ -169,6 +171,23 @@ def test_planted_gaps_are_covered(k: int, low_rate: float) -> None:
         limits = np.array([gap_over([(rates, n)], rng) for _ in range(200)])
         covered = (limits[:, 0] <= 0.3 - low_rate) & (0.3 - low_rate <= limits[:, 1])
         assert covered.mean() >= 0.92
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.05, 0.3])
+@pytest.mark.parametrize("k", [2, 5, 10])
+def test_ratios_of_unequal_groups_are_covered(rate: float, k: int) -> None:
+    rng, n = generator(), np.linspace(15, 400, k).astype(np.int64)
+    covered = {"equal": 0, "planted": 0}
+    for name, rates in (("equal", np.full(k, rate)), ("planted", np.append(np.full(k - 1, rate), rate * 0.6))):
+        for _ in range(300):
+            x = rng.binomial(n, rates)
+            if not x.any():
+                covered[name] += 1  # reported as not estimable
+                continue
+            critical = simultaneous_critical([shrunken_deviation(x, n)], 0.95, rng, draws=1000)
+            _, low, high = ratio_interval(x, n, critical)
+            covered[name] += low <= rates.min() / rates.max() <= high
+    assert min(covered.values()) / 300 >= 0.915
 
 
 def test_a_planted_gap_is_found() -> None:

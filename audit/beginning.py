@@ -1,0 +1,156 @@
+"""A plan to start from: what `fairwitness init` writes after a look at the data."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from fairwitness.audit.columns import MISSING, is_number, labels, whole
+from fairwitness.audit.dataset import Dataset
+from fairwitness.audit.errors import UserError
+from fairwitness.audit.sources import BATCH_ROWS, Source, open_source
+from fairwitness.audit.tallies import MAX_GROUPS
+
+FEW_VALUES = 10  # a numeric column with more than this many values is cut into bins
+HINTS = ("sex", "gender", "race", "ethnic", "age", "disab", "religio", "nation", "marital")
+
+
+def starting_plan(
+    data: str,
+    target: str,
+    sensitive: Sequence[str],
+    *,
+    model: str | None = None,
+    prediction: str | None = None,
+    score: str | None = None,
+    positive: str | None = None,
+    folder: Path,
+) -> str:
+    """Write a commented `audit.toml` for a table.
+
+    Args:
+        data: path of the table, as the plan will have it.
+        target: column of true labels.
+        sensitive: columns whose groups are compared; where none is given, columns that sound like it are proposed.
+        model: path of a model file.
+        prediction: column of logged predictions.
+        score: column of logged scores.
+        positive: the label that means selected, as text.
+        folder: folder of the plan; `data` is relative to it.
+
+    Raises:
+        UserError: the table cannot be read, or has no such column.
+    """
+    source = open_source(data, folder=folder, where="--data")
+    names = [name for name in source.schema.names if not name.startswith("__index_level_")]
+    proposed = list(sensitive) or [n for n in names if n != target and any(hint in n.lower() for hint in HINTS)]
+    path = data if isinstance(data, str) and Path(data).is_absolute() else str(folder / data)
+    head = Dataset(path, target=target, sensitive=proposed).head([target, *proposed], rows=BATCH_ROWS)
+    for column in (prediction, score):
+        if column is not None and column not in names:
+            raise UserError(f"--{'prediction' if column == prediction else 'score'}: no column {column!r} in {data}")
+    lines = [
+        "# What to audit, and by which bounds it is judged. Paths are relative to this file.",
+        "# Every check and its options: `fairwitness checks`.",
+        "",
+        "[audit]",
+        f"name = {_toml(Path(data).stem)}",
+        "seed = 0",
+        "",
+        *_model_lines(model, prediction, score, names),
+        "",
+        "[data]",
+        f"path = {_toml(data)}",
+        f"target = {_toml(target)}",
+        *_positive_lines(head.column(target), positive),
+        f"sensitive = {_toml(proposed)}" + ("" if sensitive else "        # proposed by name: read it over"),
+        "# intersections of all pairs are compared too; `intersections = false` for none",
+        *_bin_lines(head, proposed, source),
+        "",
+        "# [data.train]                  # the rows the model was fitted on",
+        '# path = "train.parquet"',
+        "",
+        "[checks]",
+        'select = ["performance", "fairness"]',
+        "",
+        *_gate_lines(proposed),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _model_lines(model: str | None, prediction: str | None, score: str | None, names: Sequence[str]) -> list[str]:
+    if model is not None:
+        trust = (
+            []
+            if model.endswith(".skops")
+            else ["trust = true                    # a pickle runs code when it is loaded"]
+        )
+        return ["[model]", 'adapter = "sklearn"', f"path = {_toml(model)}", *trust]
+    if prediction is not None or score is not None:
+        lines = ["[model]", 'adapter = "logged"             # no model: the table holds what it said']
+        lines += [f"prediction = {_toml(prediction)}"] if prediction else []
+        lines += [f"score = {_toml(score)}"] if score else []
+        return lines + ([] if prediction else ["threshold = 0.5"])
+    guess = next((n for n in names if n.lower() in ("prediction", "predicted", "y_pred", "yhat", "pred")), None)
+    if guess is not None:
+        return _model_lines(None, guess, None, names)
+    return [
+        "[model]",
+        'adapter = "sklearn"',
+        'path = "model.skops"            # the model; or adapter = "python", "logged"',
+    ]
+
+
+def _positive_lines(column: pa.ChunkedArray, positive: str | None) -> list[str]:
+    found = sorted(set(labels(whole(column).unique()).names) - {MISSING})
+    shown = ", ".join(found[:6]) + (", ..." if len(found) > 6 else "")
+    number = is_number(column.type)
+    if positive is not None:
+        return [f"positive = {positive if number else _toml(positive)}    # of {shown}"]
+    if number and len(found) > FEW_VALUES:
+        return ['task = "regression"']
+    if pa.types.is_boolean(column.type):
+        return ["positive = true                 # the label that means selected"]
+    guess = "1" if number and "1" in found else found[-1] if found else "1"
+    return [
+        f"positive = {guess if number else _toml(guess)}    # the label that means selected, of {shown}: check this"
+    ]
+
+
+def _bin_lines(head: pa.Table, sensitive: Sequence[str], source: Source) -> list[str]:
+    """Bins for numeric columns with many values, at round quartiles."""
+    lines = []
+    for name in sensitive:
+        column = whole(head.column(name)).drop_null()
+        if is_number(column.type) and len(column.unique()) > FEW_VALUES:
+            values = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+            edges = sorted({float(f"{edge:.2g}") for edge in np.quantile(values, [0.25, 0.5, 0.75])})
+            shown = [int(edge) if edge.is_integer() else edge for edge in edges]
+            lines.append(f"bins.{_key(name)} = {_toml(shown)}    # under the first, between two, from the last on")
+        elif len(column.unique()) > MAX_GROUPS:
+            lines.append(f"# {name!r} has more than {MAX_GROUPS} values: an identifier? it will not be assessed")
+    return lines
+
+
+def _gate_lines(sensitive: Sequence[str]) -> list[str]:
+    lines = ["# A gate passes when the whole interval is inside the bound. The bounds are yours to set and to justify."]
+    for attribute in sensitive[:1]:
+        lines += [
+            "[[gates]]",
+            'metric = "fairness.group.demographic_parity_difference"',
+            f"attribute = {_toml(attribute)}",
+            "max = 0.10",
+            "",
+        ]
+    return [*lines, "[[gates]]", 'metric = "performance.classification.accuracy"', "required = true"]
+
+
+def _key(name: str) -> str:
+    return name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else _toml(name)
+
+
+def _toml(value: object) -> str:
+    """Write a string or a list as TOML: its basic strings are those of JSON."""
+    return json.dumps(value, ensure_ascii=True).replace("\\/", "/")
