@@ -10,7 +10,7 @@ import pyarrow as pa
 from fairwitness.audit.columns import MISSING, is_number, labels, whole
 from fairwitness.audit.dataset import Dataset
 from fairwitness.audit.errors import UserError
-from fairwitness.audit.sources import BATCH_ROWS, Source, open_source
+from fairwitness.audit.sources import BATCH_ROWS, open_source
 from fairwitness.audit.tallies import MAX_GROUPS
 
 FEW_VALUES = 10  # a numeric column with more than this many values is cut into bins
@@ -67,7 +67,7 @@ def starting_plan(
         *_positive_lines(head.column(target), positive),
         f"sensitive = {_toml(proposed)}" + ("" if sensitive else "        # proposed by name: read it over"),
         "# intersections of all pairs are compared too; `intersections = false` for none",
-        *_bin_lines(head, proposed, source),
+        *_bin_lines(head, proposed),
         "",
         "# [data.train]                  # the rows the model was fitted on",
         '# path = "train.parquet"',
@@ -119,7 +119,7 @@ def _positive_lines(column: pa.ChunkedArray, positive: str | None) -> list[str]:
     ]
 
 
-def _bin_lines(head: pa.Table, sensitive: Sequence[str], source: Source) -> list[str]:
+def _bin_lines(head: pa.Table, sensitive: Sequence[str]) -> list[str]:
     """Bins for numeric columns with many values, at round quartiles."""
     lines = []
     for name in sensitive:

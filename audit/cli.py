@@ -218,8 +218,8 @@ def checks(
     name: Annotated[str | None, typer.Argument(help="A check or a concern.", show_default=False)] = None,
 ) -> int:
     """Show the checks: what each measures, needs and can say, its options and references."""
-    from fairwitness.audit.registry import selected
     from fairwitness.audit.manual import overview, page
+    from fairwitness.audit.registry import selected
 
     found = selected(None if name is None else [name], where="fairwitness checks")
     for check in found.values():
@@ -235,11 +235,13 @@ def schema(
     """Print the JSON Schema of a plan or of evidence."""
     import json
 
+    from pydantic import BaseModel
+
     from fairwitness.audit.errors import UserError, nearest
     from fairwitness.audit.evidence import Evidence
     from fairwitness.audit.plan import Plan
 
-    models = {"plan": Plan, "evidence": Evidence}
+    models: dict[str, type[BaseModel]] = {"plan": Plan, "evidence": Evidence}
     if name not in models:
         raise UserError(f"fairwitness schema: no schema {name!r}{nearest(name, models)}")
     typer.echo(json.dumps(models[name].model_json_schema(), indent=1))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import sha256
+from itertools import pairwise
 from math import isnan
 from typing import Any, Literal
 
@@ -100,7 +101,7 @@ def _binned(array: pa.Array, edges: Sequence[float]) -> Coded:
     shown = [label_name(edge) for edge in edges]
     names = [
         f"< {shown[0]}",
-        *(f"[{a}, {b})" for a, b in zip(shown, shown[1:], strict=False)),
+        *(f"[{a}, {b})" for a, b in pairwise(shown)),
         f"≥ {shown[-1]}",
         MISSING,
     ]
@@ -164,6 +165,7 @@ def kind_of_label(value: Label) -> LabelKind:
 
 
 def is_number(arrow_type: pa.DataType) -> bool:
+    """Tell whether a column of an Arrow type holds numbers."""
     return bool(pa.types.is_integer(arrow_type) or pa.types.is_floating(arrow_type) or pa.types.is_decimal(arrow_type))
 
 

@@ -1,4 +1,4 @@
-"""What the command line prints: progress, the table of gates, and the verdict. Group names are hostile text here too."""
+"""What the command line prints: progress, gates and verdict. Group names are hostile text here too."""
 
 import sys
 import time

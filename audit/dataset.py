@@ -80,7 +80,7 @@ class Dataset:
         bins: Mapping[str, Sequence[float]] | None = None,
         train: Any = None,
     ) -> None:
-        given = {
+        given: dict[str, Any] = {
             "target": target,
             "positive": positive.item() if isinstance(positive, np.generic) else positive,
             "task": task,
@@ -202,21 +202,24 @@ class Dataset:
             if section.positive is not None:
                 raise UserError(f'{self.where}.positive: goes with task = "binary", not with {task!r}')
             return Target(task, None, kind)
-        positive = section.positive
-        if positive is None:
-            names = sorted(set(labels(head).names) - {MISSING})
+        return Target("binary", self._positive(head, kind), kind)
+
+    def _positive(self, head: pa.Array, kind: LabelKind) -> str:
+        """Name of the positive label: the plan's, if it is of the labels' kind; 1 where that needs no saying."""
+        names = sorted(set(labels(head).names) - {MISSING})
+        shown = ", ".join(repr(name) for name in names[:5])
+        given = self.section.positive
+        if given is None:
             if kind == "text" or not set(names) <= {"-1", "0", "1"}:
-                shown = ", ".join(repr(name) for name in names[:5])
                 raise UserError(
-                    f"{self.where}.positive: which label of {section.target!r} means selected? it has {shown}"
+                    f"{self.where}.positive: which label of {self.section.target!r} means selected? it has {shown}"
                 )
-            positive = 1
-        if kind_of_label(positive) != kind and not (kind == "boolean" and positive in (0, 1)):
-            names = ", ".join(sorted(labels(head).names)[:5])
+            return "1"
+        if kind_of_label(given) != kind and not (kind == "boolean" and given in (0, 1)):
             raise UserError(
-                f"{self.where}.positive: expected a {kind}, as column {section.target!r} has ({names}), found {positive!r}"
+                f"{self.where}.positive: expected a {kind}, as column {self.section.target!r} has ({shown}), found {given!r}"
             )
-        return Target("binary", _positive_name(positive), kind)
+        return _positive_name(given)
 
     def _inferred_task(self, kind: LabelKind, head: pa.Array) -> Task:
         if self.section.positive is not None or kind == "boolean":

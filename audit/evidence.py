@@ -36,7 +36,7 @@ class Reason(Record):
     params: dict[str, Scalar] = {}
 
 
-class NotAssessed(Exception):
+class NotAssessed(Exception):  # noqa: N818  it is an answer, not an error
     """Raised by an artifact or a check for what cannot be measured on this subject.
 
     Args:

@@ -71,7 +71,7 @@ def run(
     threshold: float | None = None,
     seed: int = 0,
     as_of: date | None = None,
-    tell: Tell = lambda progress: None,
+    tell: Tell = lambda _: None,
 ) -> Evidence:
     """Run an audit.
 
@@ -182,7 +182,8 @@ class _Audit:
         if section.adapter not in there:
             raise plan.error("model.adapter", f"no adapter {section.adapter!r}{nearest(section.adapter, there)}")
         load = there[section.adapter]().load
-        return load(setting, **checked_options(load, section.options, where=plan.place("model")))  # type: ignore[no-any-return]
+        model: Model = load(setting, **checked_options(load, section.options, where=plan.place("model")))
+        return model
 
     def evidence(self) -> Evidence:
         """Read the data, measure, judge."""

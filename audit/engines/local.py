@@ -11,7 +11,7 @@ MERGE_EVERY = 32  # batches: bounds what is held before it is added up
 
 
 def one_pass(
-    subject: Subject, tallies: Mapping[str, type[Tally]], *, read: Callable[[int], None] = lambda rows: None
+    subject: Subject, tallies: Mapping[str, type[Tally]], *, read: Callable[[int], None] = lambda _: None
 ) -> dict[str, Tally | NotAssessed]:
     """Read the data once and fill every tally.
 

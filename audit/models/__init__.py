@@ -96,7 +96,7 @@ def feature_columns(setting: Setting, own: Sequence[str] | None) -> tuple[str, .
 def thresholded(scores: NDArray[np.float64], classes: Sequence[str], threshold: float, setting: Setting) -> pa.Array:
     """Labels by comparing the positive label's score with a threshold; null where the score is missing."""
     positive = setting.target.positive
-    if positive not in classes:
+    if positive is None or positive not in classes:
         raise UserError(f"{setting.where}.threshold: needs a score of the positive label; there are {list(classes)}")
     score = scores[:, list(classes).index(positive)]
     return pa.array(np.where(score >= threshold, positive, OTHER), pa.large_string(), mask=np.isnan(score))
@@ -139,7 +139,8 @@ def value_array(values: Any, *, rows: int, where: str) -> NDArray[np.float64]:
         array = np.asarray(values, dtype=np.float64).reshape(-1)
     except (TypeError, ValueError) as error:
         raise UserError(f"{where}: predictions are not numbers: {error}") from None
-    return matching(array, rows=rows, where=where)
+    matching(array, rows=rows, where=where)
+    return array
 
 
 def matching(array: Any, *, rows: int, where: str) -> Any:

@@ -69,7 +69,7 @@ def load(
     if not file.is_file():
         raise UserError(f"{where}: no such file: {path}")
     if file.suffix == ".skops":
-        estimator = _load_skops(file, trust, where)
+        estimator = _load_skops(file, trust=trust, where=where)
     elif trust is False:
         raise UserError(
             f"{where}: {path} is a pickle, which can run any code when it is loaded; save the model with skops, "
@@ -131,7 +131,9 @@ def adapt(
             decided = None if threshold is not None else estimator.predict(X)
         if threshold is not None and scores is not None:
             return Outputs(thresholded(scores, names, threshold, setting), scores, names)
-        labels = matching(label_array(np.ravel(decided), setting, where=where), rows=table.num_rows, where=where)
+        labels = matching(
+            label_array(np.ravel(np.asarray(decided)), setting, where=where), rows=table.num_rows, where=where
+        )
         return Outputs(labels, scores, names)
 
     capabilities: dict[str, Callable[..., Any]] = {"predict": estimator.predict}
@@ -155,7 +157,7 @@ def _scorer(estimator: Any, names: tuple[str, ...]) -> Callable[[Any], NDArray[n
     return None
 
 
-def _load_skops(file: Path, trust: bool | tuple[str, ...], where: str) -> Any:
+def _load_skops(file: Path, *, trust: bool | tuple[str, ...], where: str) -> Any:
     try:
         from skops import io
     except ImportError:

@@ -98,7 +98,8 @@ def clopper_pearson(x: npt.ArrayLike, n: npt.ArrayLike, level: float) -> Limits:
 def mover_difference(p1: npt.ArrayLike, limits1: Limits, p2: npt.ArrayLike, limits2: Limits) -> Limits:
     """Interval of p1 - p2 by the method of variance estimates recovery (MOVER) from an interval of each.
 
-    With Wilson limits this is Newcombe's hybrid score interval.
+    With Wilson limits this is Newcombe's hybrid score interval. Its exact coverage of a nominal .95 is .94 to .97 in
+    most designs and falls to .91 where a group expects far less than one success (30 and 1,000 rows at a rate of .005).
     Source: Newcombe (1998), Statistics in Medicine 17:873-890, method 10; Zou & Donner (2008), ibid. 27:1693-1702.
 
     Args:
@@ -130,7 +131,7 @@ def mover_ratio(p1: npt.ArrayLike, limits1: Limits, p2: npt.ArrayLike, limits2: 
 
     The limits are the ratios r at which a limit of `mover_difference` for p1 - r p2 is 0, so that the interval of the
     ratio excludes 1 exactly if that of the difference excludes 0.
-    Source: Donner & Zou (2012), Statistical Methods in Medical Research 21:347-359, equations 9 and 10.
+    Source: Donner & Zou (2012), Statistical Methods in Medical Research 21:347-359.
 
     Args:
         p1: first estimate, at least 0.
@@ -167,7 +168,7 @@ def score_ratio(
     The ratios r at which |x1/n1 - r x2/n2| is at most `critical` standard deviations, the variance being that of
     the maximum likelihood rates under p1 = r p2.
     Source: Koopman (1984), Biometrics 40:513-517; Miettinen & Nurminen (1985), Statistics in Medicine 4:213-226,
-    equations 9 and 10 without the factor N / (N - 1); Gart & Nam (1988), Biometrics 44:323-338.
+    without the factor N / (N - 1); Gart & Nam (1988), Biometrics 44:323-338.
 
     Args:
         x1: successes of the first group.
@@ -277,7 +278,7 @@ def logit_interval(p: npt.ArrayLike, standard_error: npt.ArrayLike, critical: np
     """Interval of a proportion-like estimate, symmetric on the logit: it stays inside (0, 1).
 
     Source: the delta method, se(logit p) = se(p) / (p (1 - p)); Pepe (2003), The Statistical Evaluation of Medical
-    Tests for Classification and Prediction, equation 5.2.
+    Tests for Classification and Prediction, chapter 5.
 
     Args:
         p: estimate, strictly between 0 and 1.

@@ -46,7 +46,7 @@ def simultaneous_critical(
 
     The `level` quantile of max |T|, T = (Z_i s_i - Z_j s_j) / sqrt(s_i^2 + s_j^2) over the pairs i < j of each
     family, for independent standard normal Z.
-    Source: Hothorn, Bretz & Westfall (2008), Biometrical Journal 50:346-363, section 3, by simulation. From 1771
+    Source: Hothorn, Bretz & Westfall (2008), Biometrical Journal 50:346-363, by simulation. From 1771
     pairs on the Tukey-Kramer value, the studentized range over sqrt(2), is taken, which is never too small (Hayter
     1984, Annals of Statistics 12:61-75); independent families multiply.
 

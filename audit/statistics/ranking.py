@@ -39,7 +39,7 @@ def roc_auc(positives: npt.ArrayLike, negatives: npt.ArrayLike) -> float:
 def delong_variance(positives: npt.ArrayLike, negatives: npt.ArrayLike) -> float:
     """Variance of the area under the ROC curve.
 
-    Source: DeLong, DeLong & Clarke-Pearson (1988), Biometrics 44:837-845, equation 5: the sample variances of the
+    Source: DeLong, DeLong & Clarke-Pearson (1988), Biometrics 44:837-845: the sample variances of the
     placement values of positives and negatives over their numbers. One cumulative sum gives all placement values
     (Sun & Xu 2014, IEEE Signal Processing Letters 21:1389-1393).
 
@@ -90,7 +90,7 @@ def auc_interval(
     normal, exponential and five-valued scores at areas of .5, .8, .95 and .99. Where the rarer class is three times as
     spread as the other it covers .90 or more; where each of its scores is either above or below all others, .73.
 
-    Source: logit, Pepe (2003), The Statistical Evaluation of Medical Tests, section 5.2; Newcombe (2006), Statistics
+    Source: logit, Pepe (2003), The Statistical Evaluation of Medical Tests, chapter 5; Newcombe (2006), Statistics
     in Medicine 25:559-573, method 5.
 
     Args:

@@ -14,7 +14,7 @@ def dirichlet_draws(counts: npt.ArrayLike, draws: int, rng: np.random.Generator)
 
     A composite of a confusion matrix without closed form (F1, MCC, balanced accuracy) is evaluated on each draw; its
     quantiles are the interval. Cost does not depend on the number of rows.
-    Source: Jeffreys (1961), Theory of Probability, section 3.1; Goutte & Gaussier (2005), ECIR, LNCS 3408:345-359.
+    Source: Jeffreys (1961), Theory of Probability; Goutte & Gaussier (2005), ECIR, LNCS 3408:345-359.
 
     Args:
         counts: shape (cells,), counts or effective counts, at least 0.
@@ -31,7 +31,7 @@ def permuted_counts(x: npt.ArrayLike, n: npt.ArrayLike, draws: int, rng: np.rand
     """Draw the successes of each group under permutation of the group labels.
 
     Group sizes and the total number of successes stay as they are: a multivariate hypergeometric distribution, which
-    is what shuffling rows would give (Fisher 1935, The Design of Experiments, section 21).
+    is what shuffling rows would give (Fisher 1935, The Design of Experiments).
 
     From a total of 1e9 on, beyond the exact generator's range, independent binomials y at the pooled rate are moved
     to the observed total, y - (sum(y) - sum(x)) n / sum(n), and rounded. That has the exact means and, up to the

@@ -130,9 +130,10 @@ class ScoreCounts:
         scores, places = np.unique(grouped.column("score").to_numpy(), return_inverse=True)
         hit = grouped.column("hit").to_numpy(zero_copy_only=False) == "1"
         weight = grouped.column(value).to_numpy().astype(np.float64)
-        members = np.bincount(places[hit], weight[hit], minlength=len(scores))
-        others = np.bincount(places[~hit], weight[~hit], minlength=len(scores))
-        return scores, members, others
+        members, others = np.zeros(len(scores)), np.zeros(len(scores))
+        np.add.at(members, places[hit], weight[hit])
+        np.add.at(others, places[~hit], weight[~hit])
+        return scores.astype(np.float64), members, others
 
     def rows_of(self, label: str) -> tuple[int, int]:
         """Rows of a class and rows of the others, unweighted."""

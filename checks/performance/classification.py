@@ -144,7 +144,7 @@ class _Speaker:
         yield self.composite("balanced_accuracy", _balanced_accuracy)
         yield self.rate("precision", w[1, 1], w[:, 1].sum(), int(n[:, 1].sum()), "predicted positives")
         yield self.rate("recall", w[1, 1], w[1].sum(), int(n[1].sum()), "positives")
-        yield self.composite("f1", lambda m: _f1(m)[..., 1])
+        yield self.composite("f1", _of_label(_f1, 1))
         yield self.composite("matthews_correlation", _matthews)
 
     def multiclass(self) -> Iterator[Measurement]:
@@ -153,13 +153,13 @@ class _Speaker:
         yield self.rate("accuracy", np.trace(w), w.sum(), int(n.sum()), "labelled rows")
         yield self.composite("balanced_accuracy", _balanced_accuracy)
         yield self.composite("matthews_correlation", _matthews)
-        for metric, macro in (("precision", _precision), ("recall", _recall), ("f1", _f1)):
-            yield self.composite(metric, lambda m, macro=macro: macro(m).mean(axis=-1), {"average": "macro"})
+        for metric, of_each in (("precision", _precision), ("recall", _recall), ("f1", _f1)):
+            yield self.composite(metric, _macro(of_each), {"average": "macro"})
         for i, label in enumerate(self.labels):
             where = {"class": label}
             yield self.rate("precision", w[i, i], w[:, i].sum(), int(n[:, i].sum()), "predicted positives", where)
             yield self.rate("recall", w[i, i], w[i].sum(), int(n[i].sum()), "positives", where)
-            yield self.composite("f1", lambda m, i=i: _f1(m)[..., i], where)
+            yield self.composite("f1", _of_label(_f1, i), where)
 
     def rate(
         self, metric: str, x: float, effective: float, n: int, what: str, where: dict[str, str] | None = None
@@ -249,8 +249,18 @@ def _too_few(metric: str, needed: int, found: int, what: str, where: dict[str, s
 
 
 def _divided(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """a / b, NaN where b is 0: an undefined rate is never 0."""
-    return np.divide(a, b, out=np.full(np.shape(a), np.nan), where=b > 0)
+    """Divide, NaN where b is 0: an undefined rate is never 0."""
+    return np.asarray(np.divide(a, b, out=np.full(np.shape(a), np.nan), where=b > 0))
+
+
+def _macro(of_each: Composite) -> Composite:
+    """The unweighted mean over labels."""
+    return lambda m: np.asarray(of_each(m).mean(axis=-1))
+
+
+def _of_label(of_each: Composite, i: int) -> Composite:
+    """One label's share of a metric of every label."""
+    return lambda m: np.asarray(of_each(m)[..., i])
 
 
 def _diagonal(m: NDArray[np.float64]) -> NDArray[np.float64]:
