@@ -88,8 +88,9 @@ def _run(plan: "Plan", out: Path) -> "Evidence":
     from fairwitness.audit.console import progress, summary
     from fairwitness.audit.outputs import write
     from fairwitness.audit.runner import run as run_audit
-    from fairwitness.reports.formats import exporter
+    from fairwitness.reports.formats import exporter, known_locale
 
+    known_locale(plan.report.locale, where=plan.place("report.locale"))
     exporters = {name: exporter(name, where=plan.place("report.formats")) for name in plan.report.formats}
     with progress(Console(stderr=True)) as tell:
         evidence = run_audit(plan, tell=tell)
@@ -183,8 +184,9 @@ def report(
 ) -> int:
     """Render a report from evidence."""
     from fairwitness.audit.outputs import write_one
-    from fairwitness.reports.formats import exporter
+    from fairwitness.reports.formats import exporter, known_locale
 
+    known_locale(locale, where="--locale")
     module = exporter(format_, where="--format")
     path = out or evidence.parent / module.FILE
     write_one(path, module.render(_evidence(evidence), locale))

@@ -217,7 +217,7 @@ class Dataset:
             return "1"
         if kind_of_label(given) != kind and not (kind == "boolean" and given in (0, 1)):
             raise UserError(
-                f"{self.where}.positive: expected a {kind}, as column {self.section.target!r} has ({shown}), found {given!r}"
+                f"{self.where}.positive: expected a {kind}, as in column {self.section.target!r} ({shown}), found {given!r}"
             )
         return _positive_name(given)
 

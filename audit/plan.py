@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, ValidationError, model_validator
 
-from fairwitness.audit.errors import UserError
+from fairwitness.audit.errors import UserError, nearest
 from fairwitness.audit.evidence import digest_of
 from fairwitness.audit.options import explain
 
@@ -214,8 +214,8 @@ class Document(Section):
         try:
             content = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            near = sorted(p.name for p in path.parent.glob("*.toml")) if path.parent.is_dir() else []
-            hint = f"; there is {', '.join(near)}" if near else "; `fairwitness init` writes one"
+            plans = [p.name for p in path.parent.glob("*.toml")] if path.parent.is_dir() else []
+            hint = nearest(path.name, plans) or "; `fairwitness init` writes one"
             raise UserError(f"{path}: no such file{hint}") from None
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{path}: cannot be read as a TOML file: {error}") from None

@@ -181,9 +181,8 @@ class _Audit:
         there = registry.adapters()
         if section.adapter not in there:
             raise plan.error("model.adapter", f"no adapter {section.adapter!r}{nearest(section.adapter, there)}")
-        load = there[section.adapter]().load
-        model: Model = load(setting, **checked_options(load, section.options, where=plan.place("model")))
-        return model
+        load: Callable[..., Model] = there[section.adapter]().load
+        return load(setting, **checked_options(load, section.options, where=plan.place("model")))
 
     def evidence(self) -> Evidence:
         """Read the data, measure, judge."""

@@ -181,8 +181,8 @@ def open_source(given: Any, *, folder: Path, where: str) -> Source:
         return Stream(call(given, folder=folder, where=where), where)
     path = folder / given
     if not path.exists():
-        near = sorted(p.name for p in path.parent.iterdir() if p.is_file())[:8] if path.parent.is_dir() else []
-        raise UserError(f"{where}: no such file: {given}" + (f"; beside it: {', '.join(near)}" if near else ""))
+        beside = [p.name for p in path.parent.iterdir() if p.is_file()] if path.parent.is_dir() else []
+        raise UserError(f"{where}: no such file: {given}{nearest(path.name, beside)}")
     if path.is_dir():
         parts = sorted(path.glob("*.parquet"))
         if not parts:

@@ -44,3 +44,21 @@ def exporter(name: str, *, where: str) -> Exporter:
     if name not in others:
         raise UserError(f"{where}: no report format {name!r}{nearest(name, [*OWN, *others])}")
     return cast(Exporter, others[name].load())
+
+
+def known_locale(locale: str, *, where: str) -> None:
+    """Make sure that reports can be written in a language, before anything is measured.
+
+    Args:
+        locale: of the report.
+        where: file and key, the beginning of the message.
+
+    Raises:
+        UserError: there is no translation into it.
+    """
+    from fairwitness.reports.html import translations
+
+    try:
+        translations(locale)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None

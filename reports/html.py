@@ -10,8 +10,8 @@ from collections.abc import Callable
 from functools import partial
 from gettext import NullTranslations, translation
 from hashlib import sha256
-from importlib.resources import as_file, files
 from itertools import count as counter
+from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -22,8 +22,11 @@ from fairwitness.reports import figures, messages, outline, settings
 from fairwitness.reports.visible import name, visible
 
 FILE = "report.html"
+FILE = "report.html"
 DOMAIN = "fairwitness"
 SOURCE_LANGUAGE = "en"
+FOLDER = Path(__file__).parent
+LOCALES = FOLDER / "locale"
 
 
 def render(evidence: Evidence, locale: str = SOURCE_LANGUAGE) -> str:
@@ -61,16 +64,15 @@ def render_with(evidence: Evidence, catalogue: NullTranslations, locale: str) ->
     )
 
 
-def translations(locale: str) -> NullTranslations:
+def translations(locale: str, folder: Path = LOCALES) -> NullTranslations:
     """Load a catalogue; English is the language of the msgids and needs none."""
     if locale == SOURCE_LANGUAGE:
         return NullTranslations()
-    with as_file(files("fairwitness.reports") / "locale") as folder:
-        known = sorted(found.parts[-3] for found in folder.glob(f"*/LC_MESSAGES/{DOMAIN}.mo"))
-        if locale not in known:
-            there = ", ".join(sorted({SOURCE_LANGUAGE, *known}))
-            raise UserError(f"no report in the language {locale!r}; there are: {there}")
-        return translation(DOMAIN, folder, languages=[locale])
+    known = sorted(found.parts[-3] for found in folder.glob(f"*/LC_MESSAGES/{DOMAIN}.mo"))
+    if locale not in known:
+        there = ", ".join(sorted({SOURCE_LANGUAGE, *known}))
+        raise UserError(f"no report in the language {locale!r}; there are: {there}")
+    return translation(DOMAIN, folder, languages=[locale])
 
 
 def make_environment(catalogue: NullTranslations) -> Environment:
@@ -132,7 +134,7 @@ def translator(catalogue: NullTranslations) -> messages.Gettext:
 
 def stylesheet() -> Markup:
     """Read the style sheet, which is ours and trusted."""
-    return Markup((files("fairwitness.reports") / "templates" / "report.css").read_text("utf-8"))  # noqa: S704
+    return Markup((FOLDER / "templates" / "report.css").read_text("utf-8"))  # noqa: S704
 
 
 def content_hash(text: str) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
+UNSET = "–"
+
 
 def flattened(value: JsonValue, path: str = "") -> Iterator[tuple[str, str]]:
     """Walk plain JSON as rows of dotted path and printed value.
@@ -30,7 +32,7 @@ def plain(value: JsonValue) -> str:
     ('true', '1, a', '–', 'max = 0.1')
     """
     if value is None or value in ({}, []):
-        return "–"
+        return UNSET
     if isinstance(value, str):
         return value
     if isinstance(value, dict):

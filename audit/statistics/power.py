@@ -8,7 +8,7 @@ import math
 
 from fairwitness.audit.statistics.intervals import critical_value
 
-# Power .8 of a two-sided test at .05: z.975 + z.8 standard errors from the bound (Cohen 1988, Statistical Power Analysis).
+# Power .8 of a two-sided test at .05: z.975 + z.8 standard errors from the bound (Cohen 1988).
 _Z_TEST = critical_value(0.95)
 _Z_POWER = critical_value(0.60)
 _MOST_ROWS = 1e12

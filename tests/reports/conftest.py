@@ -239,6 +239,7 @@ def gates() -> tuple[GateResult, ...]:
     return (
         GateResult(
             id=f"{dp}[sex]",
+            gate=f"{dp}[sex]",
             metric=dp,
             attribute="sex",
             bound=Bound(max=0.1),
@@ -251,6 +252,7 @@ def gates() -> tuple[GateResult, ...]:
         ),
         GateResult(
             id=f"{eo}[sex & race]",
+            gate=f"{eo}[sex & race]",
             metric=eo,
             attribute="sex & race",
             bound=Bound(max=0.05),
@@ -263,6 +265,7 @@ def gates() -> tuple[GateResult, ...]:
         ),
         GateResult(
             id=f"{eo}[race]",
+            gate=f"{eo}[race]",
             metric=eo,
             attribute="race",
             bound=Bound(max=0.1),
@@ -276,6 +279,7 @@ def gates() -> tuple[GateResult, ...]:
         ),
         GateResult(
             id="four-fifths",
+            gate="four-fifths",
             metric="fairness.group.demographic_parity_ratio",
             attribute="race",
             bound=Bound(min=0.8),
@@ -292,6 +296,7 @@ def gates() -> tuple[GateResult, ...]:
         ),
         GateResult(
             id="explanation.attribution.share",
+            gate="explanation.attribution.share",
             metric="explanation.attribution.share",
             where={"feature": "postcode"},
             bound=Bound(max=0.2),
@@ -300,6 +305,7 @@ def gates() -> tuple[GateResult, ...]:
         ),
         GateResult(
             id="robustness.noise.flip_rate",
+            gate="robustness.noise.flip_rate",
             metric="robustness.noise.flip_rate",
             bound=Bound(max=0.02),
             verdict="error",
@@ -307,6 +313,7 @@ def gates() -> tuple[GateResult, ...]:
         ),
         GateResult(
             id="performance.classification.roc_auc",
+            gate="performance.classification.roc_auc",
             metric="performance.classification.roc_auc",
             bound=Bound(min=0.85),
             verdict="pass",

@@ -6,6 +6,7 @@ from gettext import NullTranslations
 from hashlib import sha256
 from html.parser import HTMLParser
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from fairwitness.audit.evidence import (
     Reason,
     Table,
 )
+from fairwitness.reports import html
 from fairwitness.reports.html import render, render_with
 from fairwitness.reports.visible import visible
 
@@ -243,8 +245,26 @@ def test_titles_of_the_evidence_are_translated(evidence: Evidence) -> None:
 
 
 def test_a_language_that_is_not_there_is_named(evidence: Evidence) -> None:
-    with pytest.raises(UserError, match="no report in the language 'tlh'; there are: en"):
+    with pytest.raises(UserError, match=r"no report in the language 'tlh'; there are: .*en"):
         render(evidence, "tlh")
+
+
+def test_a_compiled_catalogue_is_found(evidence: Evidence, tmp_path: Path) -> None:
+    messages = pytest.importorskip("babel.messages", reason="babel is not installed")
+    mofile = pytest.importorskip("babel.messages.mofile", reason="babel is not installed")
+    catalogue = messages.Catalog("de")
+    catalogue.add("Findings", "Befunde <b>")
+    catalogue.add("Fairness", "Gerechtigkeit <b>")
+    folder = tmp_path / "locale" / "de" / "LC_MESSAGES"
+    folder.mkdir(parents=True)
+    with (folder / "fairwitness.mo").open("wb") as file:
+        mofile.write_mo(file, catalogue)
+    translations = html.translations("de", tmp_path / "locale")
+    text = render_with(evidence, translations, "de")
+    assert "Befunde" in text
+    assert "Gerechtigkeit &lt;b&gt;" in text
+    with pytest.raises(UserError, match="no report in the language 'fr'; there are: de, en"):
+        html.translations("fr", tmp_path / "locale")
 
 
 def test_the_language_of_the_document(evidence: Evidence) -> None:
@@ -300,7 +320,12 @@ def test_an_empty_audit(evidences: Callable[..., Evidence]) -> None:
 
 def test_a_gate_whose_metric_nobody_defines(evidences: Callable[..., Evidence]) -> None:
     gate = GateResult(
-        id="g", metric="gone.check.metric", bound=Bound(required=True), verdict="not_assessed", why=Reason(code="x")
+        id="g",
+        gate="g",
+        metric="gone.check.metric",
+        bound=Bound(required=True),
+        verdict="not_assessed",
+        why=Reason(code="x"),
     )
     text = render(evidences(gates=(gate,), verdict="not_assessed"))
     assert "gone.check.metric" in text

@@ -59,7 +59,7 @@ def test_swapping_the_classes_mirrors_the_area(positives: list[float], negatives
 
 @given(some_scores.filter(lambda s: len(s) > 1), some_scores.filter(lambda s: len(s) > 1))
 def test_variance_is_delongs(positives: list[float], negatives: list[float]) -> None:
-    # Equations 3 to 5 of DeLong, DeLong & Clarke-Pearson (1988), row by row.
+    # The definition of DeLong, DeLong & Clarke-Pearson (1988), row by row.
     x, y = np.array(positives)[:, None], np.array(negatives)
     kernel = (x > y) + (x == y) / 2
     expected = kernel.mean(axis=1).var(ddof=1) / len(positives) + kernel.mean(axis=0).var(ddof=1) / len(negatives)
