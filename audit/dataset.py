@@ -216,9 +216,8 @@ class Dataset:
                 )
             return "1"
         if kind_of_label(given) != kind and not (kind == "boolean" and given in (0, 1)):
-            raise UserError(
-                f"{self.where}.positive: expected a {kind}, as in column {self.section.target!r} ({shown}), found {given!r}"
-            )
+            column = f"column {self.section.target!r} ({shown})"
+            raise UserError(f"{self.where}.positive: expected a {kind}, as in {column}, found {given!r}")
         return _positive_name(given)
 
     def _inferred_task(self, kind: LabelKind, head: pa.Array) -> Task:

@@ -5,6 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Property tests draw the same examples on every machine, and a busy machine does not fail them.
+settings.register_profile("fairwitness", deadline=None, derandomize=True)
+settings.load_profile("fairwitness")
 
 ROOT = Path(__file__).parents[1]
 pytest_plugins = ["pytester"]

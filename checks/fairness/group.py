@@ -18,7 +18,9 @@ References:
 - Chouldechova (2017), Fair prediction with disparate impact, Big Data 5:153-163. doi:10.1089/big.2016.0047
 - Newcombe (1998), Interval estimation for the difference between independent proportions, Statistics in Medicine
   17:873-890
-- Koopman (1984), Confidence intervals for the ratio of two binomial proportions, Biometrics 40:513-517
+- Donner & Zou (2012), Closed-form confidence intervals for functions of the normal mean and standard deviation,
+  Statistical Methods in Medical Research 21:347-359
+- Hothorn, Bretz & Westfall (2008), Simultaneous inference in general parametric models, Biometrical Journal 50:346-363
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -230,7 +232,10 @@ def _between_groups(
         attribute=attribute,
         value=value,
         interval=Interval(
-            low=low, high=high, level=level, method="Simultaneous score ratio" if ratio else "Simultaneous MOVER-Wilson"
+            low=low,
+            high=high,
+            level=level,
+            method="Simultaneous MOVER-Wilson ratio" if ratio else "Simultaneous MOVER-Wilson",
         ),
         n=n,
         p_value=test.p_value,

@@ -174,7 +174,6 @@ def test_hostile_text_is_shown_and_does_nothing(evidence: Evidence, poison: str,
     text.encode()
     check_document(Document(text))
     assert visible(text) == text
-    assert "\t" not in text.replace(poison, "")
     assert text.count("<style") == clean.count("<style") == 1
     assert text.count("Content-Security-Policy") == 1
 
