@@ -176,8 +176,8 @@ class _Audit:
         section, plan = self.plan.model, self.plan
         setting = Setting(self.dataset, self.target, plan.folder, plan.place("model"))
         if given is not None:
-            adapt: Callable[..., Model] = {"sklearn": sklearn.adapt, "python": python.adapt}[section.adapter]
-            return adapt(given, setting, **section.options)
+            adapter = sklearn if section.adapter == "sklearn" else python
+            return adapter.adapt(given, setting, **section.options)
         there = registry.adapters()
         if section.adapter not in there:
             raise plan.error("model.adapter", f"no adapter {section.adapter!r}{nearest(section.adapter, there)}")

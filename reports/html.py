@@ -22,7 +22,6 @@ from fairwitness.reports import figures, messages, outline, settings
 from fairwitness.reports.visible import name, visible
 
 FILE = "report.html"
-FILE = "report.html"
 DOMAIN = "fairwitness"
 SOURCE_LANGUAGE = "en"
 FOLDER = Path(__file__).parent
