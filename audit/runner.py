@@ -176,8 +176,9 @@ class _Audit:
         section, plan = self.plan.model, self.plan
         setting = Setting(self.dataset, self.target, plan.folder, plan.place("model"))
         if given is not None:
-            adapter = sklearn if section.adapter == "sklearn" else python
-            return adapter.adapt(given, setting, **section.options)
+            if section.adapter == "sklearn":
+                return sklearn.adapt(given, setting, **section.options)
+            return python.adapt(given, setting, **section.options)
         there = registry.adapters()
         if section.adapter not in there:
             raise plan.error("model.adapter", f"no adapter {section.adapter!r}{nearest(section.adapter, there)}")

@@ -25,7 +25,7 @@ def number(value: float, decimals: int = 3, *, whole: bool = False) -> str:
         text = f"{size:,.0f}"
     elif size >= 1e15 or 0 < size < 1e-5:
         text = _scientific(size)
-    elif 0 < size < 0.5 * 10**-decimals:
+    elif 0 < size < 10 ** (1 - decimals):
         text = f"{size:.{1 - floor(log10(size))}f}"
     else:
         text = f"{size:,.{max(decimals - max(floor(log10(size)), 0), 0) if size else decimals}f}"

@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fairwitness.reports import figures
@@ -22,6 +22,13 @@ def test_counts_are_printed_whole(value: float) -> None:
 
 def test_no_negative_zero() -> None:
     assert figures.number(-0.0) == "0.000"
+
+
+@example(0.00051)
+@given(st.floats(1e-9, 0.02))
+def test_a_small_number_keeps_two_digits(value: float) -> None:
+    shown = figures.number(value)
+    assert "×" in shown or abs(float(shown) - value) <= 0.051 * value
 
 
 def test_a_small_number_is_not_zero() -> None:
