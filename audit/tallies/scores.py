@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from fairwitness.audit.columns import MISSING
 from fairwitness.audit.tallies import cells
@@ -65,26 +66,10 @@ class ScoreCounts:
         missing = int((labelled & ~known).sum())
         scores, truth = scores[used] + 0.0, truth[used]
         weights = None if batch.weights is None else batch.weights[used]
-        parts = []
-        for column, name in enumerate(classes):
-            rows = pa.table(
-                {"hit": (truth == column).astype(np.int8), "score": scores[:, column]}
-                | ({} if weights is None else {"w": weights})
-            )
-            grouped = rows.group_by(["hit", "score"], use_threads=False)
-            counted = grouped.aggregate([([], "count_all"), *([] if weights is None else [("w", "sum")])])
-            part = pa.table(
-                {
-                    "class": pa.array([name] * counted.num_rows, pa.large_string()),
-                    "hit": counted.column("hit").cast(pa.large_string()),
-                    "score": counted.column("score"),
-                    "n": counted.column("count_all"),
-                }
-            )
-            if weights is not None:
-                batches = pa.array(np.full(counted.num_rows, batch.index, dtype=np.int64))
-                part = part.append_column("batch", batches).append_column("w", counted.column("w_sum"))
-            parts.append(part)
+        parts = [
+            _by_score(name, truth == column, scores[:, column], weights, batch.index)
+            for column, name in enumerate(classes)
+        ]
         table = cells.merge(parts, KEYS)
         low, high = (float(scores.min()), float(scores.max())) if len(scores) else (np.inf, -np.inf)
         losses = _losses(scores, truth, weights, batch.index, binary=batch.layout.target.positive is not None)
@@ -168,6 +153,24 @@ def _judged_scores(batch: Batch) -> tuple[Floats, tuple[str, ...]]:
     if positive in batch.classes:
         return batch.scores[:, [batch.classes.index(positive)]], (positive,)
     return np.full((batch.rows, 1), np.nan), (positive,)
+
+
+def _by_score(label: str, hit: NDArray[np.bool_], scores: Floats, weights: Floats | None, batch: int) -> pa.Table:
+    """Count one class's members and the others by distinct score."""
+    values, place = np.unique(scores, return_inverse=True)
+    cell = 2 * place + hit  # others and members of each score side by side
+    n = np.bincount(cell, minlength=2 * len(values))
+    there = np.flatnonzero(n)
+    columns = {
+        "class": pa.array([label] * len(there), pa.large_string()),
+        "hit": pa.array(["0", "1"], pa.large_string()).take(pa.array(there % 2)),
+        "score": values[there // 2],
+        "n": n[there],
+    }
+    if weights is not None:
+        columns["batch"] = np.full(len(there), batch, dtype=np.int64)
+        columns["w"] = np.bincount(cell, weights, minlength=2 * len(values))[there]
+    return pa.table(columns)
 
 
 def _losses(scores: Floats, truth: Counts, weights: Floats | None, index: int, *, binary: bool) -> pa.Table:
