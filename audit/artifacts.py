@@ -1,39 +1,59 @@
 """What checks may ask for, by name: made lazily, once, and handed out read-only."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from hashlib import sha256
+from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
+
+import numpy as np
 
 from fairwitness.audit.evidence import NotAssessed
 from fairwitness.audit.options import needs_of
 from fairwitness.audit.subject import Subject
 from fairwitness.audit.tallies import Contingency, Moments, Sample, ScoreCounts, Tally
 
-# Filled in the one pass, if a selected check needs them.
+# Filled in the one pass, if a selected check needs them; `train_...` by a pass over the training data.
 TALLIES: dict[str, type[Tally]] = {
     "contingency": Contingency,
     "score_counts": ScoreCounts,
     "moments": Moments,
     "sample": Sample,
 }
+TRAIN = "train_"
 
 # Callables that an adapter may give; which ones depends on the model at hand.
-CAPABILITIES = ("predict", "scores")
+CAPABILITIES = ("predict", "scores", "estimator", "gradients")
 
 Provider = Callable[..., Any]
 
+# Artifacts made from other artifacts, by `module:function`; the function's parameters name what it needs.
+DERIVED: dict[str, str] = {
+    "member_shift": "fairwitness.audit.member_shift:member_shift",
+    "overlap": "fairwitness.audit.overlap:overlap",
+}
 
+
+@cache
 def providers() -> dict[str, Provider]:
     """Artifacts made from other artifacts: functions whose parameters name what they need.
 
     Other packages add theirs by the entry-point group `fairwitness.artifacts`.
     """
-    return {entry.name: entry.load() for entry in entry_points(group="fairwitness.artifacts")}
+    own = {name: _imported(reference) for name, reference in DERIVED.items()}
+    return own | {entry.name: entry.load() for entry in entry_points(group="fairwitness.artifacts")}
+
+
+def _imported(reference: str) -> Provider:
+    module, _, function = reference.partition(":")
+    provider: Provider = getattr(import_module(module), function)
+    return provider
 
 
 def known() -> set[str]:
     """Names of all artifacts; `rng` is a random generator of the check's own."""
-    return {*TALLIES, *CAPABILITIES, *providers(), "subject", "rng"}
+    return {*TALLIES, *(TRAIN + name for name in TALLIES), *CAPABILITIES, *providers(), "subject", "rng"}
 
 
 def tallies_for(needs: Iterable[str]) -> dict[str, type[Tally]]:
@@ -46,11 +66,11 @@ def tallies_for(needs: Iterable[str]) -> dict[str, type[Tally]]:
         if name in seen:
             continue
         seen.add(name)
-        if name in TALLIES:
-            found[name] = TALLIES[name]
+        if name.removeprefix(TRAIN) in TALLIES:
+            found[name] = TALLIES[name.removeprefix(TRAIN)]
         elif name in further:
             open_needs += needs_of(further[name])
-    return {name: found[name] for name in TALLIES if name in found}
+    return dict(sorted(found.items()))
 
 
 class Artifacts:
@@ -58,11 +78,12 @@ class Artifacts:
 
     Args:
         subject: the model and the data.
-        tallies: what the pass left behind.
+        tallies: what the pass left behind, by name.
+        seed: of artifacts that are made at random.
     """
 
-    def __init__(self, subject: Subject, tallies: Mapping[str, Tally | NotAssessed]) -> None:
-        self._subject = subject
+    def __init__(self, subject: Subject, tallies: Mapping[str, Tally | NotAssessed], seed: int) -> None:
+        self._subject, self._seed = subject, seed
         self._made: dict[str, Any] = {"subject": subject, **tallies}
         self._providers = providers()
 
@@ -79,16 +100,28 @@ class Artifacts:
             raise found
         return found
 
+    def handed(self, function: Callable[..., Any], name: str) -> list[Any]:
+        """Give a check or a provider what its parameters name; `rng` is a generator of its own.
+
+        Its numbers do not depend on what else is asked for, or in which order.
+        """
+        return [self._generator(name) if need == "rng" else self[need] for need in needs_of(function)]
+
+    def _generator(self, name: str) -> np.random.Generator:
+        return np.random.default_rng([self._seed, int.from_bytes(sha256(name.encode()).digest()[:8], "big")])
+
     def _make(self, name: str) -> Any:
         model = self._subject.model
         if name in CAPABILITIES:
             if model is not None and name in model.capabilities:
                 return model.capabilities[name]
             return NotAssessed("no_such_capability", capability=name, adapter=model.adapter if model else "none")
+        if name.startswith(TRAIN):
+            return NotAssessed("needs_train")
         if name not in self._providers:
             return NotAssessed("artifact_missing", artifact=name)
         provider = self._providers[name]
         try:
-            return provider(*(self[need] for need in needs_of(provider)))
+            return provider(*self.handed(provider, name))
         except NotAssessed as why:
             return why

@@ -7,16 +7,14 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, JsonValue
 
 from fairwitness.audit import registry
-from fairwitness.audit.artifacts import Artifacts, tallies_for
+from fairwitness.audit.artifacts import TRAIN, Artifacts, tallies_for
 from fairwitness.audit.dataset import Dataset
 from fairwitness.audit.engines.local import one_pass
 from fairwitness.audit.errors import UserError, nearest
@@ -194,16 +192,12 @@ class _Audit:
         train: dict[str, Tally | NotAssessed] = {}
         interrupted = False
         try:
-            tallies = self._pass(self.subject)
-            if self.dataset.train is not None:
-                train = one_pass(
-                    Subject(self.dataset.train, self.target, None, self.plan.audit.seed),
-                    {"fingerprint": Fingerprint, "contingency": Contingency},
-                )
-            artifacts = Artifacts(self.subject, tallies)
+            tallies, train = self._passes()
+            found = tallies | {TRAIN + name: tally for name, tally in train.items()}
+            artifacts = Artifacts(self.subject, found, self.plan.audit.seed)
             for check in self.checks.values():
                 began = time.monotonic()
-                results.append(measured(check, artifacts, self.options[check.id], self.plan.audit.seed))
+                results.append(measured(check, artifacts, self.options[check.id]))
                 seconds[check.id] = round(time.monotonic() - began, 3)
                 self._report_progress(self._rows(tallies), results)
         except KeyboardInterrupt:
@@ -229,9 +223,12 @@ class _Audit:
             ),
         ).sealed()
 
-    def _pass(self, subject: Subject) -> dict[str, Tally | NotAssessed]:
-        needs = {need for check in self.checks.values() for need in check.needs}
-        wanted: dict[str, type[Tally]] = {"fingerprint": Fingerprint, "contingency": Contingency, **tallies_for(needs)}
+    def _passes(self) -> tuple[dict[str, Tally | NotAssessed], dict[str, Tally | NotAssessed]]:
+        """Read the data once, and the training data once where the plan names them."""
+        needed = tallies_for({need for check in self.checks.values() for need in check.needs})
+        always: dict[str, type[Tally]] = {"fingerprint": Fingerprint, "contingency": Contingency}
+        of_test = {name: tally for name, tally in needed.items() if not name.startswith(TRAIN)}
+        of_train = {name.removeprefix(TRAIN): tally for name, tally in needed.items() if name.startswith(TRAIN)}
         rows = 0
 
         def read(more: int) -> None:
@@ -239,7 +236,20 @@ class _Audit:
             rows += more
             self._report_progress(rows, [])
 
-        return one_pass(subject, wanted, read=read)
+        tallies = one_pass(self.subject, always | of_test, read=read)
+        if self.dataset.train is None:
+            return tallies, {}
+        # The model is asked about the training rows only if a check wants to know.
+        model = self.model if of_train else None
+        return tallies, one_pass(self._train_subject(model), always | of_train)
+
+    def _train_subject(self, model: Model | None) -> Subject:
+        if self.dataset.train is None:
+            raise ValueError("the plan names no training data")
+        if model is not None:
+            for column in model.columns:
+                self.dataset.train.need(column, f"{self.dataset.where}.train.path")
+        return Subject(self.dataset.train, self.target, model, self.plan.audit.seed)
 
     def _report_progress(self, rows: int, results: Sequence[CheckResult]) -> None:
         last = results[-1] if results else None
@@ -294,15 +304,14 @@ def _data_facts(subject: Subject, tallies: Mapping[str, Tally | NotAssessed], fa
     )
 
 
-def measured(check: Check, artifacts: Artifacts, options: Mapping[str, Any], seed: int) -> CheckResult:
+def measured(check: Check, artifacts: Artifacts, options: Mapping[str, Any]) -> CheckResult:
     """Run one check. A crash is an error with its traceback, and never anything milder."""
     status: CheckStatus = "ok"
     reason: Reason | None = None
     trace: str | None = None
     said: list[Measurement] = []
     try:
-        handed = [_generator(seed, check.id) if need == "rng" else artifacts[need] for need in check.needs]
-        for measurement in check.measure(*handed, **options):
+        for measurement in check.measure(*artifacts.handed(check.measure, check.id), **options):
             said.append(_completed(measurement, check))  # noqa: PERF401  what was said before a crash is kept
         if not said:
             status, reason = "not_assessed", Reason(code="nothing_to_measure")
@@ -310,16 +319,11 @@ def measured(check: Check, artifacts: Artifacts, options: Mapping[str, Any], see
         status, reason = "not_assessed", why.reason
     except Exception as error:  # noqa: BLE001  the one place where a check's crash becomes part of the evidence
         status, trace = "error", _trace(error)
-        reason = Reason(code="crashed", params={"error": f"{type(error).__name__}: {error}"})
+        reason = Reason(code="crashed", params={"error": _encodable(f"{type(error).__name__}: {error}")})
     return CheckResult(
         id=check.id, concern=check.concern, status=status, reason=reason, traceback=trace, options=dict(options),
         about=check.about, metrics=check.metrics, measurements=tuple(said),
     )  # fmt: skip
-
-
-def _generator(seed: int, check: str) -> np.random.Generator:
-    """A generator of the check's own: its numbers do not depend on which other checks run."""
-    return np.random.default_rng([seed, int.from_bytes(sha256(check.encode()).digest()[:8], "big")])
 
 
 def _completed(measurement: Measurement, check: Check) -> Measurement:
@@ -339,7 +343,12 @@ def _trace(error: BaseException) -> str:
     """A traceback without the folders of this machine."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [f"{'/'.join(Path(f.filename).parts[-2:])}:{f.lineno} in {f.name}: {f.line}" for f in frames]
-    return "\n".join([*lines, f"{type(error).__name__}: {error}"])
+    return _encodable("\n".join([*lines, f"{type(error).__name__}: {error}"]))
+
+
+def _encodable(text: str) -> str:
+    """Text that can be written as UTF-8: an exception may carry half a character."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def environment() -> dict[str, JsonValue]:

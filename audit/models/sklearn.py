@@ -107,6 +107,7 @@ def adapt(
         given: pd.DataFrame = table.select(list(columns)).to_pandas()
         return given if own is not None or expected is None else given.to_numpy()
 
+    capabilities: dict[str, Callable[..., Any]] = {"predict": estimator.predict, "estimator": lambda: estimator}
     known: dict[str, Scalar] = {"type": type(estimator).__name__, **(facts or {})}
     if setting.target.task == "regression":
 
@@ -115,7 +116,7 @@ def adapt(
                 predicted = estimator.predict(frame(table))
             return Outputs(values=value_array(predicted, rows=table.num_rows, where=where))
 
-        return Model("sklearn", "values", values, columns, known, {"predict": estimator.predict})
+        return Model("sklearn", "values", values, columns, known, capabilities)
 
     names = class_names(getattr(estimator, "classes_", ()))
     score = _scorer(estimator, names)
@@ -136,7 +137,6 @@ def adapt(
         )
         return Outputs(labels, scores, names)
 
-    capabilities: dict[str, Callable[..., Any]] = {"predict": estimator.predict}
     if score is not None:
         capabilities["scores"] = score
     return Model("sklearn", "labels" if score is None else "scores", answer, columns, known, capabilities)

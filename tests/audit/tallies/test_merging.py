@@ -89,7 +89,7 @@ def small_limits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("kind", TALLIES)
 @pytest.mark.usefixtures("small_limits")
 def test_any_order_and_grouping(kind: type[Any], weighted: bool, cut: Cut) -> None:
-    @settings(max_examples=40)
+    @settings(max_examples=25)
     @given(ROWS, st.integers(1, 9), st.randoms(use_true_random=False))
     def merged(rows: list[dict[str, Any]], size: int, random: Random) -> None:
         batches = cut(table_of(rows, kind), rows=size, **meaning(kind, weighted=weighted))
@@ -104,7 +104,7 @@ def test_any_order_and_grouping(kind: type[Any], weighted: bool, cut: Cut) -> No
 @pytest.mark.parametrize("kind", [Contingency, ScoreCounts, Sample])
 @pytest.mark.usefixtures("small_limits")
 def test_counts_are_those_of_the_whole(kind: type[Any], cut: Cut) -> None:
-    @settings(max_examples=40)
+    @settings(max_examples=25)
     @given(ROWS, st.integers(1, 9))
     def whole(rows: list[dict[str, Any]], size: int) -> None:
         table = table_of(rows, kind)
@@ -140,7 +140,7 @@ def sums_of(tally: Any) -> dict[Any, Any]:
 @pytest.mark.parametrize("kind", [Contingency, ScoreCounts, Moments])
 @pytest.mark.usefixtures("small_limits")
 def test_sums_are_those_of_the_whole(kind: type[Any], weighted: bool, cut: Cut) -> None:
-    @settings(max_examples=40)
+    @settings(max_examples=25)
     @given(ROWS, st.integers(1, 9))
     def whole(rows: list[dict[str, Any]], size: int) -> None:
         table, how = table_of(rows, kind), meaning(kind, weighted=weighted)
@@ -154,7 +154,7 @@ def test_sums_are_those_of_the_whole(kind: type[Any], weighted: bool, cut: Cut) 
 @pytest.mark.parametrize("kind", [Contingency, ScoreCounts, Moments])
 @pytest.mark.usefixtures("small_limits")
 def test_row_order_changes_no_sum(kind: type[Any], cut: Cut) -> None:
-    @settings(max_examples=40)
+    @settings(max_examples=25)
     @given(ROWS, st.integers(1, 9), st.randoms(use_true_random=False))
     def permuted(rows: list[dict[str, Any]], size: int, random: Random) -> None:
         other = list(rows)
