@@ -99,7 +99,7 @@ def run(
             raise UserError("a plan names its own data; give either a plan, or a model and a Dataset")
         plan = subject if isinstance(subject, Plan) else Plan.load(subject)
         return _Audit(plan, None, None, tell).evidence()
-    if data is None:
+    if not isinstance(data, Dataset):
         raise UserError("a model needs data: run(model, Dataset(frame, target=..., sensitive=[...]))")
     table = dict(subject) if isinstance(subject, Mapping) else {"adapter": _adapter_of(subject)}
     content = {
