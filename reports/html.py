@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from fairwitness.audit.errors import UserError
 from fairwitness.audit.evidence import Evidence
-from fairwitness.reports import figures, messages, outline, settings
+from fairwitness.reports import figures, messages, outline, plots, settings
 from fairwitness.reports.visible import name, visible
 
 FILE = "report.html"
@@ -107,6 +107,7 @@ def make_environment(catalogue: NullTranslations) -> Environment:
         "figures": figures,
         "messages": messages,
         "outline": outline,
+        "plots": plots,
         "settings": settings,
     }
     return environment

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from fairwitness.audit.columns import MISSING
-from fairwitness.audit.evidence import Interval, Measurement, Metric, NotAssessed, Reason
+from fairwitness.audit.evidence import Details, Interval, Measurement, Metric, NotAssessed, Reason
 from fairwitness.audit.statistics.intervals import critical_value, mean, wilson
 from fairwitness.audit.statistics.ranking import (
     auc_interval,
@@ -39,6 +39,7 @@ from fairwitness.audit.statistics.ranking import (
 )
 from fairwitness.audit.statistics.resampling import dirichlet_draws
 from fairwitness.audit.tallies import Contingency, Crosstab, ScoreCounts
+from fairwitness.checks.performance._curves import reliability, roc
 
 SHARE: dict[str, Any] = {"better": "high", "range": (0.0, 1.0), "evidence": ("EV-PERFORMANCE",)}
 
@@ -207,8 +208,11 @@ def _of_scores(counts: ScoreCounts, positive: str | None, level: float, least: i
             what = "positives" if members < others else "negatives"
             yield from (_too_few(m, least, min(members, others), what, where) for m in metrics[:2])
             continue
-        _, hits, misses = counts.by_score(label)
-        yield from _ranking(hits * scale, misses * scale, members + others, level, where)
+        scores, hits, misses = counts.by_score(label)
+        curves = [roc(hits * scale, misses * scale, level)]
+        if counts.low >= 0 and counts.high <= 1:
+            curves.append(reliability(scores, hits * scale, misses * scale, level))
+        yield from _ranking(hits * scale, misses * scale, members + others, level, where, Details(curves=tuple(curves)))
     if counts.low < 0 or counts.high > 1:
         reason = Reason(code="scores_not_probabilities", params={"low": counts.low, "high": counts.high})
         yield from (Measurement(metric=m, n=n, status="not_estimable", reason=reason) for m in metrics[2:])
@@ -225,14 +229,19 @@ def _of_scores(counts: ScoreCounts, positive: str | None, level: float, least: i
 
 
 def _ranking(
-    hits: NDArray[np.float64], misses: NDArray[np.float64], n: int, level: float, where: dict[str, str]
+    hits: NDArray[np.float64],
+    misses: NDArray[np.float64],
+    n: int,
+    level: float,
+    where: dict[str, str],
+    details: Details,
 ) -> Iterator[Measurement]:
     """The areas under both curves, from counts by rising score."""
     critical = critical_value(level)
     area = roc_auc(hits, misses)
     low, high = auc_interval(area, delong_variance(hits, misses), float(hits.sum()), float(misses.sum()), critical)
     interval = Interval(low=low, high=high, level=level, method="DeLong on the logit, or Newcombe")
-    yield Measurement(metric="roc_auc", value=area, interval=interval, n=n, where=where)
+    yield Measurement(metric="roc_auc", value=area, interval=interval, n=n, where=where, details=details)
     value = average_precision(hits, misses)
     low, high = average_precision_interval(hits, misses, critical)
     interval = Interval(low=min(low, value), high=max(high, value), level=level, method="Influence function, logit")

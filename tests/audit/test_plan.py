@@ -20,7 +20,8 @@ GAP = "fairness.group.demographic_parity_difference"
 
 
 def plan(more: str = "", *, model: str = MODEL, data: str = DATA) -> str:
-    return f"[model]\n{model}\n[data]\n{data}\n{dedent(more)}"
+    few = "" if "[checks" in more else '[checks]\nselect = ["performance", "fairness"]'
+    return f"[model]\n{model}\n[data]\n{data}\n{few}\n{dedent(more)}"
 
 
 def table() -> pa.Table:

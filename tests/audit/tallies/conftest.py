@@ -6,16 +6,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import settings
 
 from fairwitness.audit import Dataset
 from fairwitness.audit.models import Setting, logged
 from fairwitness.audit.subject import Subject
 from fairwitness.audit.tallies import Batch
-
-# Property tests draw the same examples on every machine, and a busy machine does not fail them.
-settings.register_profile("fairwitness", deadline=None, derandomize=True)
-settings.load_profile("fairwitness")
 
 Cut = Callable[..., list[Batch]]
 

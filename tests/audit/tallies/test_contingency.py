@@ -63,7 +63,11 @@ def test_every_marginal_is_what_pandas_counts(cut: Cut, weighted: bool) -> None:
         for i, group in enumerate(table.groups):
             for j, truth in enumerate(table.truths):
                 for k, decision in enumerate(table.decisions):
-                    rows = cells.get_group((group, truth, decision)) if (group, truth, decision) in cells.groups else named[:0]
+                    rows = (
+                        cells.get_group((group, truth, decision))
+                        if (group, truth, decision) in cells.groups
+                        else named[:0]
+                    )
                     assert table.n[i, j, k] == len(rows)
                     assert table.w[i, j, k] == pytest.approx(rows["w"].sum(), rel=1e-12)
                     assert table.w2[i, j, k] == pytest.approx(rows["w2"].sum(), rel=1e-12)

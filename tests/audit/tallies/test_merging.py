@@ -101,7 +101,7 @@ def test_any_order_and_grouping(kind: type[Any], weighted: bool, cut: Cut) -> No
     merged()
 
 
-@pytest.mark.parametrize("kind", [Contingency, ScoreCounts, Sample])
+@pytest.mark.parametrize("kind", [Contingency, ScoreCounts])  # of the sample: test_sample.py
 @pytest.mark.usefixtures("small_limits")
 def test_counts_are_those_of_the_whole(kind: type[Any], cut: Cut) -> None:
     @settings(max_examples=25)

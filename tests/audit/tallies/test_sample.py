@@ -18,12 +18,19 @@ Cut = Callable[..., list[Batch]]
 def rows(n: int) -> pa.Table:
     """Three labels, one of them rare and one missing."""
     rng = np.random.default_rng(8)
-    y = rng.choice([0, 1, 2, None], n, p=[0.6, 0.25, 0.05, 0.1])
-    return pa.table({"y": pa.array(y.tolist(), pa.int64()), "yhat": rng.integers(0, 2, n), "score": rng.random(n)})
+    y = np.array([0, 1, 2, None])[rng.choice(4, n, p=[0.6, 0.25, 0.05, 0.1])]
+    return pa.table(
+        {
+            "y": pa.array(y.tolist(), pa.int64()),
+            "yhat": rng.integers(0, 2, n),
+            "score": rng.random(n),
+            "sex": rng.choice(["F", "M"], n),
+        }
+    )
 
 
 def sample(cut: Cut, table: pa.Table, *, size: int, seed: int = 0, reverse: bool = False) -> Sample:
-    batches: list[Any] = cut(table, rows=size, seed=seed, task="binary", positive=1)
+    batches: list[Any] = cut(table, rows=size, seed=seed, task="binary", positive=1, sensitive=["sex"])
     parts = [Sample.of(batch) for batch in batches]
     return Sample.merge(parts[::-1] if reverse else parts)
 
@@ -58,6 +65,7 @@ def test_rows_are_those_of_the_data(cut: Cut) -> None:
     assert np.all(np.diff(numbers.astype(np.int64)) > 0)
     assert found.rows.to_pydict() == table.select(found.rows.column_names).take(pa.array(numbers)).to_pydict()
     assert found.scores[:, 0].tolist() == found.rows["score"].to_pylist()
+    assert found.groups("sex").tolist() == found.rows["sex"].to_pylist()
 
 
 def test_another_seed_gives_other_rows(cut: Cut) -> None:
@@ -80,3 +88,10 @@ def test_every_row_has_the_same_chance(cut: Cut, monkeypatch: pytest.MonkeyPatch
         numbers += drawn
     for counts in (np.bincount(np.array(numbers) * 50 // n), np.bincount(np.array(numbers) % 16)):
         assert stats.chisquare(counts).pvalue > 0.01
+
+
+def test_groups_do_not_depend_on_the_batches_either(cut: Cut) -> None:
+    """An attribute with too many groups in one batch only is not a group `(missing)` for the rows of that batch."""
+    table = rows(3000).set_column(3, "sex", pa.array([f"{i % (300 if i < 1000 else 3)}" for i in range(3000)]))
+    whole, parts = sample(cut, table, size=3000), sample(cut, table, size=1000)
+    assert parts.groups("sex").tolist() == whole.groups("sex").tolist()
