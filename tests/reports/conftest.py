@@ -11,6 +11,7 @@ from fairwitness.audit.evidence import (
     Bound,
     CheckResult,
     Concern,
+    Curve,
     DataFacts,
     Details,
     Evidence,
@@ -20,6 +21,7 @@ from fairwitness.audit.evidence import (
     Measurement,
     Metric,
     ModelFacts,
+    Point,
     Reason,
     Screened,
     Subject,
@@ -159,7 +161,19 @@ def performance() -> CheckResult:
                     rows=tuple(
                         (f"{i / 5:.1f} to {(i + 1) / 5:.1f}", i / 5 + 0.1, i / 5 + 0.08, 2000) for i in range(5)
                     ),
-                )
+                ),
+                curves=(
+                    Curve(
+                        title="ROC curve",
+                        x="False positive rate",
+                        y="True positive rate",
+                        points=tuple(
+                            Point(x=i / 50, y=(i / 50) ** 0.3, low=0.9 * (i / 50) ** 0.3, high=(i / 50) ** 0.25)
+                            for i in range(51)
+                        ),
+                        diagonal=True,
+                    ),
+                ),
             ),
         )
     )

@@ -31,9 +31,9 @@ from fairwitness.reports.visible import visible
 VOID = {"meta", "br", "wbr"}
 LAYOUT_TAGS = (
     "html head meta title style body a header main nav footer section article div span p h1 h2 h3 h4 ul li dl dt dd "
-    "table caption thead tbody tr th td strong code pre q bdi br wbr"
+    "table caption thead tbody tr th td strong code pre q bdi br wbr figure figcaption"
 )
-SVG_TAGS = "svg desc defs g use line circle rect path text"
+SVG_TAGS = "svg desc defs g use line circle rect path text polyline polygon"
 TAGS = {
     *LAYOUT_TAGS.split(),
     *SVG_TAGS.split(),
