@@ -47,6 +47,7 @@ __all__ = [
     "ModelFacts",
     "NotAssessed",
     "Point",
+    "Quality",
     "Reason",
     "Record",
     "Scalar",
@@ -67,14 +68,32 @@ Verdict = Literal["error", "fail", "not_assessed", "inconclusive", "waived", "pa
 WORST_FIRST: tuple[Verdict, ...] = ("error", "fail", "not_assessed", "inconclusive", "waived", "pass")
 
 
+class Quality(Record):
+    """How often a check did something on subjects whose truth was planted.
+
+    Attributes:
+        what: `false alarms`, `power` or `coverage`.
+        design: what was planted, in English.
+        value: share of the subjects; `interval` is Wilson's.
+        n: subjects simulated.
+    """
+
+    what: Literal["false alarms", "power", "coverage"]
+    design: str
+    value: float
+    interval: Interval
+    n: int
+
+
 class About(Record):
-    """A check's manual page, taken from its module docstring."""
+    """A check's manual page: its module docstring, and how it did on planted subjects."""
 
     title: str
     measures: str = ""
     matters: str = ""
     limits: str = ""
     references: tuple[str, ...] = ()
+    quality: tuple[Quality, ...] = ()
 
 
 class CheckResult(Record):

@@ -2,19 +2,22 @@
 
 import inspect
 import re
+import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.resources import files
 from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
 
 from fairwitness.audit.artifacts import known
 from fairwitness.audit.errors import UserError, nearest
-from fairwitness.audit.evidence import About, Concern, Measurement, Metric
+from fairwitness.audit.evidence import About, Concern, Interval, Measurement, Metric, Quality
 from fairwitness.audit.options import needs_of
+from fairwitness.audit.statistics.intervals import critical_value, wilson
 
 CHECKS = "fairwitness.checks"
 ADAPTERS = "fairwitness.models"
@@ -59,7 +62,8 @@ def checks() -> dict[str, Check]:
     for id_, module in _modules():
         if id_ in found:
             raise UserError(f"two installed checks are called {id_!r}; uninstall one of the packages")
-        check = Check(id_, module.measure, module.METRICS, about(module))
+        page = about(module).model_copy(update={"quality": _quality().get(id_, ())})
+        check = Check(id_, module.measure, module.METRICS, page)
         for need in check.needs:
             if need not in artifacts:
                 raise UserError(f"check {id_!r} asks for an artifact {need!r}{nearest(need, artifacts)}")
@@ -77,6 +81,25 @@ def _modules() -> Iterator[tuple[str, ModuleType]]:
                     yield f"{concern.name}.{file.name}", import_module(f"{CHECKS}.{concern.name}.{file.name}")
     for entry in entry_points(group=CHECKS):
         yield entry.name, entry.load()
+
+
+@cache
+def _quality() -> dict[str, tuple[Quality, ...]]:
+    """What simulation found out about the checks: `checks/quality.toml`, which the benchmark of that name writes."""
+    text = (files(CHECKS) / "quality.toml").read_text(encoding="utf-8")
+    critical = critical_value(0.95)
+    found: dict[str, tuple[Quality, ...]] = {}
+    for id_, designs in tomllib.loads(text).items():
+        said = []
+        for design in designs:
+            low, high = wilson(design["x"], design["n"], critical)
+            interval = Interval(low=float(low), high=float(high), level=0.95, method="Wilson")
+            value = design["x"] / design["n"]
+            said.append(
+                Quality(what=design["what"], design=design["design"], value=value, interval=interval, n=design["n"])
+            )
+        found[id_] = tuple(said)
+    return found
 
 
 def concern(name: str) -> Concern:
@@ -102,8 +125,14 @@ def about(module: ModuleType) -> About:
     parts = re.split(pattern, body, flags=re.MULTILINE)[1:]
     sections = {headings[name]: text for name, text in zip(parts[::2], parts[1::2], strict=True)}
     references = [" ".join(item.split()) for item in re.split(r"\n\s*(?:- |\n)", sections.pop("references", ""))]
-    prose = {name: " ".join(text.split()) for name, text in sections.items()}
-    return About(title=title.rstrip("."), references=tuple(r for r in references if r), **prose)
+    said = {name: " ".join(text.split()) for name, text in sections.items()}
+    return About(
+        title=title.rstrip("."),
+        measures=said.get("measures", ""),
+        matters=said.get("matters", ""),
+        limits=said.get("limits", ""),
+        references=tuple(r for r in references if r),
+    )
 
 
 def selected(wanted: Iterable[str] | None, *, where: str) -> dict[str, Check]:

@@ -26,6 +26,7 @@ SENTENCES: dict[str, str] = {
     "no_attributes": "The plan names no sensitive attribute.",
     "artifact_missing": "The check needs {artifact}, which this model and these data do not give.",
     "no_such_capability": "The check needs the capability {capability}, which the adapter {adapter} does not have.",
+    "missing_extra": "The check needs an extra that is not installed: pip install 'fairwitness[{extra}]'.",
     "interrupted": "The audit was stopped by hand before this was done.",
     "crashed": "The check crashed: {error}.",
     # why a number is not estimable
@@ -34,9 +35,19 @@ SENTENCES: dict[str, str] = {
     "fewer_than_two_groups": (
         "A comparison needs two groups of {attribute} that are large enough; there are {estimable}."
     ),
+    "features_not_read": "The audit reads no features. Of logged predictions it reads those listed in data.features.",
+    "column_type": "{column} holds nested values.",
+    "train_columns_differ": "The training data have other columns ({columns} of them).",
+    "train_types_differ": (
+        "{column} is of another type in the training data ({train}) than here ({found}), so no rows could be equal."
+    ),
     "positive_absent": "The positive label {positive} does not occur in the data.",
     "all_rates_zero": "The rate is zero in every group, so their ratio is undefined.",
     "no_rows": "There are no rows to measure it on.",
+    "not_complete": (
+        "No explanation adds up to the model's own output on every row (error accepted: {tolerance} of the distance "
+        "explained)."
+    ),
     "scores_not_probabilities": "The scores run from {low} to {high}, so they are not probabilities.",
     "undefined_margin": "A label or a decision does not occur, so the number is undefined.",
     "no_variation": "What it is computed from does not vary, so it cannot be estimated.",
@@ -112,6 +123,12 @@ STATUSES: dict[str, str] = {
 }
 
 BETTER: dict[str, str] = {"low": "lower is better", "high": "higher is better", "none": ""}
+
+QUALITIES: dict[str, str] = {
+    "false alarms": "How often it raised a false alarm",
+    "power": "How often it found what was there",
+    "coverage": "How often its interval held the truth",
+}
 
 ON_INCONCLUSIVE: dict[str, str] = {
     "fail": "",
