@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from fairwitness.audit.evidence import NotAssessed
-from fairwitness.audit.options import needs_of
+from fairwitness.audit.options import needs_of, takes_refusals
 from fairwitness.audit.subject import Subject
-from fairwitness.audit.tallies import Contingency, Moments, Sample, ScoreCounts, Tally
+from fairwitness.audit.tallies import Contingency, Missing, Moments, Rows, Sample, ScoreCounts, Tally
 
 # Filled in the one pass, if a selected check needs them; `train_...` by a pass over the training data.
 TALLIES: dict[str, type[Tally]] = {
@@ -20,8 +20,11 @@ TALLIES: dict[str, type[Tally]] = {
     "score_counts": ScoreCounts,
     "moments": Moments,
     "sample": Sample,
+    "missing": Missing,
+    "rows": Rows,
 }
 TRAIN = "train_"
+UNASKED = frozenset({"missing", "rows"})  # made of the data alone, without the model's answers
 
 # Callables that an adapter may give; which ones depends on the model at hand.
 CAPABILITIES = ("predict", "scores", "estimator", "gradients")
@@ -93,19 +96,28 @@ class Artifacts:
         Raises:
             NotAssessed: this subject does not have it.
         """
-        if name not in self._made:
-            self._made[name] = self._make(name)
-        found = self._made[name]
+        found = self._found(name)
         if isinstance(found, NotAssessed):
             raise found
         return found
 
+    def _found(self, name: str) -> Any:
+        """Give an artifact, or why there is none."""
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        return self._made[name]
+
     def handed(self, function: Callable[..., Any], name: str) -> list[Any]:
         """Give a check or a provider what its parameters name; `rng` is a generator of its own.
 
-        Its numbers do not depend on what else is asked for, or in which order.
+        Its numbers do not depend on what else is asked for, or in which order. A parameter annotated
+        `... | NotAssessed` is handed the reason why the artifact is not there; any other makes the whole not assessed.
         """
-        return [self._generator(name) if need == "rng" else self[need] for need in needs_of(function)]
+        refusals = takes_refusals(function)
+        return [
+            self._generator(name) if need == "rng" else self._found(need) if need in refusals else self[need]
+            for need in needs_of(function)
+        ]
 
     def _generator(self, name: str) -> np.random.Generator:
         return np.random.default_rng([self._seed, int.from_bytes(sha256(name.encode()).digest()[:8], "big")])

@@ -206,6 +206,8 @@ def _normal_form(array: Any) -> tuple[str, bytes, NDArray[np.bool_]]:
         return "null", b"", valid
     if not len(array):
         return "text", b"", valid
+    if pa.types.is_nested(t):
+        return "nested", "\n".join(map(repr, array.to_pylist())).encode(), valid
     text = (array if pa.types.is_large_string(t) else array.cast(pa.large_string())).fill_null("")
     lengths = pc.binary_length(text).to_numpy(zero_copy_only=False).astype("<i8").tobytes()
     return "text", lengths + _utf8(text), valid

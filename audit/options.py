@@ -2,11 +2,12 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from fairwitness.audit.errors import UserError, nearest
+from fairwitness.audit.measurement import NotAssessed
 
 
 def needs_of(function: Callable[..., Any]) -> tuple[str, ...]:
@@ -18,6 +19,17 @@ def needs_of(function: Callable[..., Any]) -> tuple[str, ...]:
     """
     parameters = inspect.signature(function).parameters.values()
     return tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
+
+
+def takes_refusals(function: Callable[..., Any]) -> frozenset[str]:
+    """Names of the positional parameters that may be handed why an artifact is not there, by their annotation.
+
+    >>> def measure(rows, overlap: int | NotAssessed): ...
+    >>> sorted(takes_refusals(measure))
+    ['overlap']
+    """
+    parameters = inspect.signature(function, eval_str=True).parameters
+    return frozenset(name for name in needs_of(function) if NotAssessed in get_args(parameters[name].annotation))
 
 
 def options_of(function: Callable[..., Any]) -> type[BaseModel]:

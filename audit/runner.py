@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, JsonValue
 
 from fairwitness.audit import registry
-from fairwitness.audit.artifacts import TRAIN, Artifacts, tallies_for
+from fairwitness.audit.artifacts import TRAIN, UNASKED, Artifacts, tallies_for
 from fairwitness.audit.dataset import Dataset
 from fairwitness.audit.engines.local import one_pass
 from fairwitness.audit.errors import UserError, nearest
@@ -31,7 +31,7 @@ from fairwitness.audit.evidence import (
     Timing,
 )
 from fairwitness.audit.evidence import Subject as SubjectFacts
-from fairwitness.audit.models import Model, Setting, python, sklearn
+from fairwitness.audit.models import Model, Setting, python, sklearn, torch
 from fairwitness.audit.options import checked_options
 from fairwitness.audit.plan import Plan
 from fairwitness.audit.policy import ALPHA, check_gates, judge, plan_with_packs, planned_family
@@ -74,8 +74,9 @@ def run(
     """Run an audit.
 
     Args:
-        subject: a plan or the path of one; else a model: an estimator with `predict`, a callable on a data frame, or
-            the `[model]` table of a plan as a mapping (`{"adapter": "logged", "prediction": "yhat"}`).
+        subject: a plan or the path of one; else a model: an estimator with `predict`, a `torch.nn.Module`, a callable
+            on a data frame, or the `[model]` table of a plan as a mapping
+            (`{"adapter": "logged", "prediction": "yhat"}`).
         data: the data set; goes with a model.
         name: of the audit.
         checks: concerns or checks by id; default: all that apply.
@@ -119,6 +120,9 @@ def _plain(item: Mapping[str, Any] | BaseModel) -> dict[str, Any]:
 
 
 def _adapter_of(model: Any) -> str:
+    pytorch = sys.modules.get("torch")  # nobody has a module of it without having imported it
+    if pytorch is not None and isinstance(model, pytorch.nn.Module):
+        return "torch"
     if callable(getattr(model, "predict", None)):
         return "sklearn"
     if callable(model):
@@ -176,6 +180,8 @@ class _Audit:
         if given is not None:
             if section.adapter == "sklearn":
                 return sklearn.adapt(given, setting, **section.options)
+            if section.adapter == "torch":
+                return torch.adapt(given, setting, **section.options)
             return python.adapt(given, setting, **section.options)
         there = registry.adapters()
         if section.adapter not in there:
@@ -239,17 +245,22 @@ class _Audit:
         tallies = one_pass(self.subject, always | of_test, read=read)
         if self.dataset.train is None:
             return tallies, {}
-        # The model is asked about the training rows only if a check wants to know.
-        model = self.model if of_train else None
-        return tallies, one_pass(self._train_subject(model), always | of_train)
+        return tallies, self._train_pass(self.dataset.train, always, of_train)
 
-    def _train_subject(self, model: Model | None) -> Subject:
-        if self.dataset.train is None:
-            raise ValueError("the plan names no training data")
-        if model is not None:
-            for column in model.columns:
-                self.dataset.train.need(column, f"{self.dataset.where}.train.path")
-        return Subject(self.dataset.train, self.target, model, self.plan.audit.seed)
+    def _train_pass(
+        self, train: Dataset, always: Mapping[str, type[Tally]], wanted: Mapping[str, type[Tally]]
+    ) -> dict[str, Tally | NotAssessed]:
+        """Read the training data; the model is asked about them only if a check wants to know, and if it can be."""
+        asking = set(wanted) - UNASKED
+        lacking = sorted(set(self.model.columns) - set(train.columns))
+        refused: dict[str, Tally | NotAssessed] = {}
+        if asking and lacking:
+            refused = {name: NotAssessed("train_lacks_columns", columns=", ".join(lacking[:5])) for name in asking}
+            asking = set()
+        model = self.model if asking else None
+        also = tuple(name for name in self.subject.features if name in train.columns) if model is None else ()
+        subject = Subject(train, self.target, model, self.plan.audit.seed, also)
+        return one_pass(subject, {**always, **{n: t for n, t in wanted.items() if n not in refused}}) | refused
 
     def _report_progress(self, rows: int, results: Sequence[CheckResult]) -> None:
         last = results[-1] if results else None

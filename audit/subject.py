@@ -23,23 +23,33 @@ class Subject:
         target: task and positive label.
         model: the model; None to read the data only.
         seed: of the sample.
+        also: columns to read besides: the features, where there is no model to ask.
     """
 
     dataset: Dataset
     target: Target
     model: Model | None
     seed: int
+    also: tuple[str, ...] = ()
 
     @property
     def layout(self) -> Layout:
         """What the columns of every batch mean."""
         section = self.dataset.section
-        return Layout(self.target, section.sensitive, section.crossed(), section.bins, self.seed)
+        return Layout(
+            self.target, section.sensitive, section.crossed(), section.bins, self.seed, self.features, section.target
+        )
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Columns that the model is given, sorted; of logged predictions only those that the plan lists."""
+        given = self.model.columns if self.model and self.model.access != "logged" else ()
+        return tuple(sorted({*self.also, *given, *(self.dataset.section.features or ())}))
 
     @property
     def columns(self) -> list[str]:
         """Names of the columns the audit reads, sorted."""
-        return self.dataset.used(self.model.columns if self.model else ())
+        return self.dataset.used((*self.features, *(self.model.columns if self.model else ())))
 
     def batches(self) -> Iterator[Batch]:
         """Read the data once, and ask the model about each batch."""

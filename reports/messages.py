@@ -14,6 +14,7 @@ Gettext = Callable[[str], str]
 SENTENCES: dict[str, str] = {
     # why a check was not assessed
     "not_selected": "The plan does not select this check.",
+    "train_lacks_columns": "The training data lack columns that the model’s answers are made of: {columns}.",
     "needs_train": "The plan names no training data ([data.train]).",
     "needs_scores": "The check needs the model's scores, and this audit has only its decisions.",
     "needs_labels": "The check needs true labels, and the data have none.",

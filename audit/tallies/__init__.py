@@ -7,7 +7,9 @@ so batches may be counted anywhere, in any order, by one process, by many, or at
 from fairwitness.audit.tallies.batch import Batch, Layout, Tally
 from fairwitness.audit.tallies.contingency import MAX_GROUPS, Contingency, Crosstab
 from fairwitness.audit.tallies.fingerprint import Fingerprint
+from fairwitness.audit.tallies.missing import Missing
 from fairwitness.audit.tallies.moments import Moments
+from fairwitness.audit.tallies.rows import Rows
 from fairwitness.audit.tallies.sample import Sample
 from fairwitness.audit.tallies.scores import ScoreCounts
 
@@ -18,7 +20,9 @@ __all__ = [
     "Crosstab",
     "Fingerprint",
     "Layout",
+    "Missing",
     "Moments",
+    "Rows",
     "Sample",
     "ScoreCounts",
     "Tally",

@@ -25,6 +25,8 @@ class Layout:
         crossed: intersections, as tuples of them.
         bins: edges of the binned ones.
         seed: of the sample.
+        features: columns that the model is given, sorted; empty where the audit does not read them.
+        label: column of the true labels or values; None without one.
     """
 
     target: Target
@@ -32,6 +34,8 @@ class Layout:
     crossed: tuple[tuple[str, ...], ...]
     bins: Mapping[str, tuple[float, ...]]
     seed: int
+    features: tuple[str, ...] = ()
+    label: str | None = None
 
 
 @dataclass(frozen=True)

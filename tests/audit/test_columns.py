@@ -177,7 +177,7 @@ class TestLabels:
 
     @pytest.mark.parametrize("kind", [pa.date32(), pa.binary(), pa.list_(pa.int8()), pa.null()])
     def test_of_another_type_are_refused(self, kind: pa.DataType) -> None:
-        with pytest.raises(UserError, match="x is .*; expected text, numbers or booleans"):
+        with pytest.raises(UserError, match=r"x is .*; expected text, numbers or booleans"):
             label_kind(kind, where="x")
 
 

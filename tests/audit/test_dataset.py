@@ -34,8 +34,9 @@ def frame(rows: int = ROWS, **columns: Any) -> pd.DataFrame:
     return table.assign(**columns)
 
 
-def audit(table: object, *, model: dict[str, object] | None = None, gates: Any = (), **meaning: Any) -> Evidence:
-    data = Dataset(table, **({"target": "y", "sensitive": ["sex"], "positive": 1} | meaning))
+def audit(table: object, *, model: Any = None, gates: Any = (), **meaning: Any) -> Evidence:
+    given: dict[str, Any] = {"target": "y", "sensitive": ["sex"], "positive": 1}
+    data = Dataset(table, **(given | meaning))
     return run(model or LOGGED, data, checks=["performance", "fairness"], gates=gates)
 
 
@@ -76,13 +77,19 @@ class TestColumns:
             audit(frame(), model={"adapter": "logged", **model})
         assert said in str(refused.value)
 
-    @pytest.mark.parametrize("column", [pa.array([[1]] * ROWS), pa.array([b"\xff"] * ROWS), pa.array([{"a": 1}] * ROWS)])
+    @pytest.mark.parametrize(
+        "column", [pa.array([[1]] * ROWS), pa.array([b"\xff"] * ROWS), pa.array([{"a": 1}] * ROWS)]
+    )
     def test_sensitive_column_of_no_groups_is_refused(self, column: pa.Array) -> None:
         with pytest.raises(UserError, match=r"data\.sensitive: column 'g' is .*; expected text or numbers"):
             audit(pa.Table.from_pandas(frame()).append_column("g", column), sensitive=["g"])
 
-    @pytest.mark.parametrize("column", [pa.array([[1.0]] * ROWS), pa.array([b"\xff"] * ROWS), pa.array([{"a": 1}] * ROWS)])
-    def test_feature_that_no_fingerprint_is_defined_for_is_refused_or_read_and_never_a_crash(self, column: pa.Array) -> None:
+    @pytest.mark.parametrize(
+        "column", [pa.array([[1.0]] * ROWS), pa.array([b"\xff"] * ROWS), pa.array([{"a": 1}] * ROWS)]
+    )
+    def test_feature_that_no_fingerprint_is_defined_for_is_refused_or_read_and_never_a_crash(
+        self, column: pa.Array
+    ) -> None:
         data = Dataset(pa.Table.from_pandas(frame()).append_column("f", column), target="y", positive=1)
         try:
             evidence = run(lambda X: np.zeros(len(X), dtype=int), data, checks=["performance"])
@@ -147,7 +154,9 @@ class TestPositive:
         assert evidence.subject.data.facts["positive"] == "1"
         assert evidence.find("performance.classification.recall").value == 1.0
 
-    @pytest.mark.parametrize(("labels", "positive"), [([0, 1], 1.0), ([0.0, 1.0], 1), ([False, True], 1), ([0, 1], np.int8(1))])
+    @pytest.mark.parametrize(
+        ("labels", "positive"), [([0, 1], 1.0), ([0.0, 1.0], 1), ([False, True], 1), ([0, 1], np.int8(1))]
+    )
     def test_of_an_equal_number_is_taken(self, labels: list[Any], positive: Any) -> None:
         assert audit(frame(y=labels * 100), positive=positive).subject.data.facts["positive"] == "1"
 

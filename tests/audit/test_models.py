@@ -57,11 +57,11 @@ def audit(model: Any, dataset: Dataset | None = None, **given: Any) -> Evidence:
 
 def fitted(estimator: Any = None, labels: Any = (0, 1), columns: Any = FEATURES) -> Any:
     table = frame(labels)
-    return (estimator or LogisticRegression()).fit(table[columns], table["y"])
+    return (LogisticRegression() if estimator is None else estimator).fit(table[columns], table["y"])
 
 
 def value(evidence: Evidence, metric: str = ACCURACY, **where: str) -> float:
-    found = evidence.find(metric, **where).value  # type: ignore[arg-type]
+    found = evidence.find(metric, **where).value
     assert found is not None
     return found
 
@@ -83,7 +83,7 @@ def ones(X: Any) -> Any:
 class TestEstimators:
     @pytest.mark.parametrize(
         "estimator",
-        [LogisticRegression(), DecisionTreeClassifier(max_depth=3), HistGradientBoostingClassifier(max_iter=5)],
+        [LogisticRegression(), DecisionTreeClassifier(max_depth=3), KNeighborsClassifier()],
         ids=lambda estimator: type(estimator).__name__,
     )
     def test_predictions_and_probabilities_are_those_of_scikit_learn(self, estimator: Any) -> None:
@@ -167,7 +167,14 @@ class TestEstimators:
 
     @pytest.mark.parametrize(
         ("labels", "positive"),
-        [(("no", "yes"), "yes"), ((False, True), True), ((0, 1), 1), ((-1, 1), 1), ((0.0, 1.0), 1), (("no", "yes"), "no")],
+        [
+            (("no", "yes"), "yes"),
+            ((False, True), True),
+            ((0, 1), 1),
+            ((-1, 1), 1),
+            ((0.0, 1.0), 1),
+            (("no", "yes"), "no"),
+        ],
     )
     def test_classes_of_any_kind(self, labels: Any, positive: Any) -> None:
         table, model = frame(labels), fitted(labels=labels)
@@ -188,7 +195,9 @@ class TestEstimators:
         table = frame()
         model = LinearRegression().fit(table[FEATURES], table["value"])
         evidence = audit(model, data(table, target="value", positive=None))
-        assert value(evidence, "performance.regression.r2") == pytest.approx(model.score(table[FEATURES], table["value"]))
+        assert value(evidence, "performance.regression.r2") == pytest.approx(
+            model.score(table[FEATURES], table["value"])
+        )
         assert evidence.subject.model.access == "values"
 
     def test_labels_outside_the_targets_are_counted_as_wrong(self) -> None:
@@ -202,7 +211,7 @@ class TestEstimators:
             (Answers(lambda X: 1 / 0), "prediction failed: ZeroDivisionError"),
             (Answers(lambda X: ones(X)[:-1]), "the model gave 239 answers for 240 rows"),
             (Answers(lambda X: None), "model"),
-            (Answers(lambda X: np.array(["yes"] * len(X))), "predictions are text, but the labels of the target are number"),
+            (Answers(lambda X: np.array(["yes"] * len(X))), "predictions are text, but the labels"),
             (Answers(lambda X: np.full(len(X), 0.3)), "predictions are fractions"),
             (Answers(ones, lambda X: np.full((3, 2), 0.5)), "the model gave 3 answers for 240 rows"),
             (Answers(ones, lambda X: None), "prediction failed"),
@@ -261,7 +270,12 @@ select = ["performance"]
 
     @pytest.mark.parametrize(
         "estimator",
-        [LogisticRegression(), HistGradientBoostingClassifier(max_iter=3), RandomForestClassifier(3), KNeighborsClassifier()],
+        [
+            LogisticRegression(),
+            HistGradientBoostingClassifier(max_iter=3),
+            RandomForestClassifier(3),
+            KNeighborsClassifier(),
+        ],
         ids=lambda estimator: type(estimator).__name__,
     )
     def test_skops_needs_no_trust_for_scikit_learn(self, estimator: Any) -> None:
@@ -300,10 +314,10 @@ select = ["performance"]
         assert "model.path: no such file: m.skops" in self.refused("m.skops", "", capsys)
 
     @pytest.mark.parametrize("content", [b"", b"garbage", b"\x1f\x8bgarbage", b"PK\x03\x04garbage"])
-    @pytest.mark.parametrize(("name", "more"), [("m.skops", ""), ("m.pkl", "trust = true"), ("m.joblib", "trust = true")])
-    def test_damaged_file(
-        self, name: str, more: str, content: bytes, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    @pytest.mark.parametrize(
+        ("name", "more"), [("m.skops", ""), ("m.pkl", "trust = true"), ("m.joblib", "trust = true")]
+    )
+    def test_damaged_file(self, name: str, more: str, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
         Path(name).write_bytes(content)
         assert f"cannot read {name}" in self.refused(name, more, capsys)
 
@@ -352,7 +366,7 @@ class Own(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A classifier that no list knows."""
 
     def fit(self, X: Any, y: Any) -> "Own":
-        self.classes_, self.n_features_in_ = np.unique(y), X.shape[1]
+        self.classes_, self.feature_names_in_ = np.unique(y), np.array(X.columns, dtype=object)
         return self
 
     def predict(self, X: Any) -> Any:
@@ -399,7 +413,7 @@ class TestHostilePickles:
             b"cbuiltins\ngetattr\n.",
             b"cos\nsystem\n(S'touch touched'\ntR.",
             b"csubprocess\nPopen\n(S'touch touched'\ntR.",
-            b"cnumpy.testing._private.utils\nruncstring\n(S'open(\"touched\", \"w\")'\nN}tR.",
+            b"cnumpy.testing\nrundocs\n(S'touched.py'\ntR.",
             b"cpandas.io.common\nget_handle\n(S'touched'\nS'w'\ntR.",
             b"cbuiltins\nopen\n(S'touched'\nS'w'\ntR.",
             b"cpathlib\nPath.touch\n(S'touched'\ntR.",
@@ -460,9 +474,7 @@ class TestCallables:
         if form == "category":
             table = table.astype({"y": "category"})
         source: Any = pl.from_pandas(table) if form == "polars" else table
-        evidence = run(
-            model.predict_proba, data(source, positive=labels[1]), checks=["performance"]
-        )
+        evidence = run(model.predict_proba, data(source, positive=labels[1]), checks=["performance"])
         assert value(evidence) == pytest.approx(value(audit(model)))
         assert value(evidence, AUC) == pytest.approx(value(audit(model), AUC))
 
@@ -492,7 +504,7 @@ class TestCallables:
         ids=["raises", "missing column", "two", "none", "scalar", "text", "three columns", "ragged"],
     )
     def test_answer_that_cannot_be_used_is_refused(self, function: Any, said: str) -> None:
-        with pytest.raises(UserError, match="^model") as refused:
+        with pytest.raises(UserError, match=r"^model") as refused:
             audit(function)
         assert said in str(refused.value)
 
@@ -549,7 +561,7 @@ class TestLogged:
         live = audit(model, data(table, positive=None))
         assert value(logged, LOG_LOSS) == pytest.approx(value(live, LOG_LOSS))
         for label in "abc":
-            found, expected = (e.find(AUC, **{"class": label}).value for e in (logged, live))  # type: ignore[arg-type]
+            found, expected = (e.find(AUC, **{"class": label}).value for e in (logged, live))
             assert found == expected
 
     def test_one_score_of_many_classes_is_refused(self) -> None:

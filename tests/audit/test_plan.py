@@ -1,4 +1,4 @@
-"""A bad plan ends with one line that names file, key, what was expected and the nearest valid name; nothing is written."""
+"""A bad plan ends with one line that names file, key, what was expected and the nearest valid name."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -46,7 +46,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def refusal(folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[str], str]:
+def refusal(folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Run a plan that must be refused, and give the one line that says why."""
 
     def refused(text: str | bytes | None, name: str = "audit.toml") -> str:
@@ -63,7 +63,7 @@ def refusal(folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[str],
         assert said.err.count("\n") == 1, said.err
         return said.err
 
-    return refused  # type: ignore[return-value]
+    return refused
 
 
 def gate(**keys: str) -> str:
@@ -77,9 +77,7 @@ def test_the_plan_that_the_others_break_is_a_good_one(folder: Path) -> None:
 
 
 class TestFile:
-    def test_missing_file_names_the_plans_beside_it(
-        self, folder: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_missing_file_names_the_plans_beside_it(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (folder / "credit.toml").write_text(plan())
         with pytest.raises(SystemExit) as stopped:
             main(["run", "audit.toml", "-o", "out"])
@@ -148,7 +146,7 @@ def test_unknown_key_is_refused_with_the_nearest_one(
     [
         pytest.param(plan('[audit]\nseed = "0"'), "audit.seed", "integer", id="seed text"),
         pytest.param(plan("[audit]\nseed = -1"), "audit.seed", "greater than or equal to 0", id="seed negative"),
-        pytest.param(plan("[audit]\nas_of = \"2026-01-01\""), "audit.as_of", "date", id="date as text"),
+        pytest.param(plan('[audit]\nas_of = "2026-01-01"'), "audit.as_of", "date", id="date as text"),
         pytest.param(plan(model=MODEL.replace('"yhat"', "3")), "model.prediction", "string", id="prediction number"),
         pytest.param(plan(data=DATA.replace('["sex", "race"]', '"sex"')), "data.sensitive", "list", id="one sensitive"),
         pytest.param(plan(data=DATA.replace('"y"', "1")), "data.target", "string", id="target number"),
@@ -183,7 +181,7 @@ def test_value_of_the_wrong_type_is_refused(refusal: Callable[..., str], text: s
         pytest.param(plan('[checks."fairness.groop"]\nlevel = 0.9'), "checks", "'fairness.group'", id="options"),
         pytest.param(plan(gate(metric='"fairness.group.acuracy"')), "gates", "'fairness.group.accuracy'", id="metric"),
         pytest.param(plan(gate(attribute='"sexx"')), "gates", "'sex'", id="attribute"),
-        pytest.param(plan(gate(attribute='"race & sex"')), "gates", "'sex & race'", id="intersection order"),
+        pytest.param(plan(gate(attribute='"race & sex"')), "gates", "sex & race", id="intersection order"),
         pytest.param(plan('[report]\nformats = ["htm"]'), "report.formats", "'html'", id="format"),
         pytest.param(plan('[report]\nlocale = "de_DE"'), "", "de_DE", id="locale"),
         pytest.param(plan('[policy]\nextends = ["four-fifth"]'), "policy.extends", "'four-fifths'", id="pack"),
@@ -207,7 +205,9 @@ def test_unknown_name_is_refused_with_the_nearest_one(
         pytest.param(plan(gate(max="")), "needs min, max or required", id="no bound"),
         pytest.param(plan(gate(min="0.5", max="0.1")), "min 0.5 above max 0.1", id="min above max"),
         pytest.param(plan(gate() + gate(max="0.2")), f"another gate is called '{GAP}'", id="two of one name"),
-        pytest.param(plan(gate(id='"g"') + gate(id='"g"', max="0.2")), "another gate is called 'g'", id="two of one id"),
+        pytest.param(
+            plan(gate(id='"g"') + gate(id='"g"', max="0.2")), "another gate is called 'g'", id="two of one id"
+        ),
         pytest.param(plan("[checks.fairness.group]\nlevel = 0.9"), '[checks."fairness.group"]', id="unquoted"),
         pytest.param(plan('[checks."fairness.group"]\nlevel = "0.9"'), "fairness.group.level: expected", id="type"),
         pytest.param(plan('[checks."fairness.group"]\nlevel = 0.4'), "fairness.group.level: expected", id="range"),
@@ -223,7 +223,7 @@ def test_unknown_name_is_refused_with_the_nearest_one(
         pytest.param(plan(data=DATA + '\nintersections = [["sex", "age"]]'), "must be two or more of", id="crossed"),
         pytest.param(plan(model='adapter = "logged"'), "one of prediction", id="logged without column"),
         pytest.param(plan(model='adapter = "logged"\nthreshold = 0.5'), "needs score", id="threshold without score"),
-        pytest.param(plan(model=MODEL + "\nthreshold = 0.5\nscore = \"score\""), "one of prediction", id="both rules"),
+        pytest.param(plan(model=MODEL + '\nthreshold = 0.5\nscore = "score"'), "one of prediction", id="both rules"),
         pytest.param(plan(data='target = "y"'), "data.path: is required", id="no data path"),
         pytest.param(plan(data=DATA + '\ntask = "multiclass"\npositive = 1'), "data.positive", id="positive of many"),
         pytest.param(plan(data=DATA.replace('target = "y"', 'task = "regression"')), "data.target", id="regression"),
@@ -292,7 +292,9 @@ class TestRecord:
         assert record["report"] == {"formats": ["html"], "locale": "en"}
         assert record["model"] == {"adapter": "logged", "prediction": "p"}
 
-    @pytest.mark.parametrize("change", [{"audit": {"seed": 1}}, {"policy": {"familywise": True}}, {"governance": {"a": 1}}])
+    @pytest.mark.parametrize(
+        "change", [{"audit": {"seed": 1}}, {"policy": {"familywise": True}}, {"governance": {"a": 1}}]
+    )
     def test_digest_changes_with_the_plan(self, change: dict[str, object]) -> None:
         content = {"model": {"adapter": "logged"}, "data": {}}
         assert Plan.parse(content).record()["digest"] != Plan.parse(content | change).record()["digest"]

@@ -51,6 +51,21 @@ def numbers(evidence: Evidence) -> dict[str, object]:
     }
 
 
+def narrowed(t: pa.Table) -> pa.Table:
+    types = {
+        "yhat": pa.int8(),
+        "sex": pa.large_string(),
+        "race": pa.large_string(),
+        "y": pa.int32(),
+        "age": pa.uint16(),
+    }
+    return t.cast(pa.schema([f.with_type(types.get(f.name, f.type)) for f in t.schema]))
+
+
+def with_string_views(t: pa.Table) -> pa.Table:
+    return t.cast(pa.schema([f.with_type(pa.string_view()) if pa.types.is_string(f.type) else f for f in t.schema]))
+
+
 IN_MEMORY: dict[str, Callable[[pa.Table], object]] = {
     "pandas": lambda t: t.to_pandas(),
     "polars": pl.from_arrow,
@@ -58,20 +73,15 @@ IN_MEMORY: dict[str, Callable[[pa.Table], object]] = {
     "chunked": lambda t: pa.concat_tables([t.slice(0, 7), t.slice(7, 0), t.slice(7)]),
     "record batch": lambda t: t.combine_chunks().to_batches()[0],
     "reader": lambda t: t.to_reader(50),
-    "duckdb": lambda t: duckdb.from_arrow(t),
+    "duckdb": duckdb.from_arrow,
     "category": lambda t: t.to_pandas().astype({"sex": "category", "race": "category", "y": "category"}),
     "polars categorical": lambda t: pl.DataFrame(t).with_columns(pl.col("sex", "race").cast(pl.Categorical)),
-    "narrow": lambda t: t.cast(
-        pa.schema(
-            [("yhat", pa.int8()), ("sex", pa.large_string()), ("race", pa.large_string()), ("y", pa.int32()),
-             ("score", pa.float64()), ("age", pa.uint16())]
-        )  # fmt: skip
-    ),
-    "string views": lambda t: t.cast(pa.schema([f.with_type(pa.string_view()) if f.name in ("sex", "race") else f for f in t.schema])),
-    "labels as whole floats": lambda t: t.to_pandas().astype({"age": "float64"}),
+    "narrow": narrowed,
+    "string views": with_string_views,
+    "floats of 64 bits for whole numbers that are not used": lambda t: t.to_pandas().astype({"age": "float64"}),
     "more columns": lambda t: t.append_column("unused", pa.array(range(t.num_rows))),
     "another order of columns": lambda t: t.select(sorted(t.column_names)),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +161,8 @@ def test_columns_whose_names_have_dots_are_told_apart(tmp_path: Path) -> None:
     t = table().append_column("sex.code", pa.array([f"c{i % 3}" for i in range(ROWS)]))
     pq.write_table(t, tmp_path / "t.parquet")
     assert set(audit(tmp_path / "t.parquet").subject.data.groups["sex"]) == {"F", "M"}
-    assert set(audit(tmp_path / "t.parquet", sensitive=["sex.code"]).subject.data.groups["sex.code"]) == {"c0", "c1", "c2"}
+    coded = audit(tmp_path / "t.parquet", sensitive=["sex.code"])
+    assert set(coded.subject.data.groups["sex.code"]) == {"c0", "c1", "c2"}
 
 
 def test_row_order_changes_the_fingerprint_and_no_number_of_a_tally(expected: Evidence) -> None:
@@ -159,9 +170,7 @@ def test_row_order_changes_the_fingerprint_and_no_number_of_a_tally(expected: Ev
     assert found.subject.data.fingerprint != expected.subject.data.fingerprint
     assert found.subject.data.groups == expected.subject.data.groups
     for one, other in zip(found.measurements(), expected.measurements(), strict=True):
-        assert one.model_copy(update={"value": None, "interval": None}) == other.model_copy(
-            update={"value": None, "interval": None}
-        )
+        assert (one.metric, one.attribute, one.group, one.n) == (other.metric, other.attribute, other.group, other.n)
         assert (one.value or 0.0) == pytest.approx(other.value or 0.0, rel=1e-12)
 
 
@@ -174,7 +183,7 @@ def test_one_changed_value_changes_the_fingerprint(expected: Evidence) -> None:
 
 
 def test_missing_values_of_csv_are_those_of_parquet(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text('y,yhat,g\n' + '1,1,a\n0,0,\n1,0,NA\n0,1,"NA"\n' * 20)
+    (tmp_path / "t.csv").write_text("y,yhat,g\n" + '1,1,a\n0,0,\n1,0,NA\n0,1,"NA"\n' * 20)
     dataset = Dataset(tmp_path / "t.csv", target="y", sensitive=["g"])
     evidence = run({"adapter": "logged", "prediction": "yhat"}, dataset, checks=["fairness"])
     assert evidence.subject.data.groups["g"] == {"NA": 20, "a": 20, "(missing)": 40}
@@ -246,9 +255,7 @@ class TestDamagedFiles:
         assert "without *.parquet files" in refusal("parts")
 
     @pytest.mark.parametrize("ending", ["parquet", "arrow", "csv"])
-    @pytest.mark.parametrize(
-        "content", [b"", b"\x00\xff\xfe garbage \x80" * 40], ids=["empty", "garbage"]
-    )
+    @pytest.mark.parametrize("content", [b"", b"\x00\xff\xfe garbage \x80" * 40], ids=["empty", "garbage"])
     def test_file_of_something_else(
         self, ending: str, content: bytes, tmp_path: Path, refusal: Callable[[str], str]
     ) -> None:
@@ -345,7 +352,7 @@ class TestReferences:
 
 
 def test_object_without_an_arrow_stream_is_refused() -> None:
-    with pytest.raises(UserError, match="data.path: cannot be read as an Arrow table"):
+    with pytest.raises(UserError, match=r"data\.path: cannot be read as an Arrow table"):
         Dataset([{"y": 1}], target="y")
 
 

@@ -18,14 +18,15 @@ from fairwitness.audit.evidence import Evidence
 Audit = Callable[..., Evidence]
 Predicted = Callable[[str], pd.DataFrame]
 
-COMPAS = {
+COMPAS: dict[str, Callable[[Any], Any]] = {
     "days_b_screening_arrest": lambda column: column.between(-30, 30),
     "is_recid": lambda column: column != -1,
     "c_charge_degree": lambda column: column != "O",
     "score_text": lambda column: column != "N/A",
 }
 ADULT = (
-    "age workclass fnlwgt education education_num marital occupation relationship race sex gain loss hours country income"
+    "age workclass fnlwgt education education_num marital occupation relationship "
+    "race sex gain loss hours country income"
 )
 
 

@@ -1,0 +1,255 @@
+"""What every registered check promises, whoever wrote it (docs/design.md, section 3)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, get_type_hints
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from fairwitness.audit import Dataset, registry, run
+from fairwitness.audit.artifacts import TALLIES, providers
+from fairwitness.audit.evidence import CheckResult, Evidence, Measurement
+from fairwitness.audit.subject import Subject
+
+Change = Callable[[pd.DataFrame], pd.DataFrame]
+CHECKS = sorted(registry.checks())
+FEATURES = ["x1", "x2"]
+COUNTED = {*TALLIES, "rng"} - {"sample"}  # a sample depends on where a row stands
+
+
+def people(n: int = 400, seed: int = 0) -> pd.DataFrame:
+    """Two features, two groups by three, a label that the features say something of."""
+    rng = np.random.default_rng(seed)
+    x1, x2 = rng.normal(size=n), rng.normal(size=n)
+    score = 1 / (1 + np.exp(-x1 - rng.normal(0, 1, n)))
+    return pd.DataFrame(
+        {
+            "x1": x1,
+            "x2": x2,
+            "sex": rng.choice(["F", "M"], n),
+            "race": rng.choice(["A", "B", "C"], n),
+            "y": (x1 + rng.normal(0, 1, n) > 0).astype(float),
+            "yhat": (score > 0.5).astype(float),
+            "score": score,
+            "weight": rng.exponential(1, n),
+        }
+    )
+
+
+LOGGED = {"adapter": "logged", "prediction": "yhat", "score": "score"}
+MEANING: dict[str, Any] = {"target": "y", "sensitive": ["sex", "race"], "features": FEATURES}
+TASKS: dict[str, tuple[dict[str, Any], Change]] = {
+    "binary": ({"task": "binary", "positive": 1}, lambda rows: rows),
+    "multiclass": (
+        {"task": "multiclass"},
+        lambda rows: rows.assign(y=rows["y"] + (rows["x2"] > 0), yhat=rows["yhat"] * 2),
+    ),
+    "regression": ({"task": "regression"}, lambda rows: rows.assign(y=rows["x1"] + rows["x2"], yhat=rows["x1"])),
+}
+AWKWARD: dict[str, Change] = {
+    "ordinary": lambda rows: rows,
+    "empty": lambda rows: rows.iloc[:0],
+    "one row": lambda rows: rows.iloc[:1],
+    "three rows": lambda rows: rows.iloc[:3],
+    "one group": lambda rows: rows.assign(sex="F", race="A"),
+    "a group each": lambda rows: rows.assign(sex=[f"p{i}" for i in range(len(rows))]),
+    "constant prediction": lambda rows: rows.assign(yhat=0.0, score=0.25),
+    "constant label": lambda rows: rows.assign(y=0.0),
+    "both constant": lambda rows: rows.assign(y=1.0, yhat=1.0, score=1.0),
+    "always right": lambda rows: rows.assign(yhat=rows["y"], score=rows["y"].clip(0, 1)),
+    "constant features": lambda rows: rows.assign(x1=1.0, x2=1.0),
+    "no label": lambda rows: rows.assign(y=np.nan),
+    "no prediction": lambda rows: rows.assign(yhat=np.nan),
+    "no score": lambda rows: rows.assign(score=np.nan),
+    "no group": lambda rows: rows.assign(sex=pd.Series(None, rows.index, dtype="str")),
+    "no features": lambda rows: rows.assign(x1=np.nan, x2=np.nan),
+    "something missing everywhere": lambda rows: rows.mask(np.random.default_rng(1).random(rows.shape) < 0.2).assign(
+        weight=1.0
+    ),
+    "no weight": lambda rows: rows.assign(weight=0.0),
+    "positives without weight": lambda rows: rows.assign(weight=1.0 - rows["y"].between(0.5, 1.5)),
+}
+
+
+def subject_of(kind: str, task: str) -> Any:
+    """Logged predictions, or a classifier fitted on other rows."""
+    if kind == "logged":
+        return LOGGED if task == "binary" else {"adapter": "logged", "prediction": "yhat"}
+    return fitted()
+
+
+@cache
+def fitted() -> HistGradientBoostingClassifier:
+    """A model that takes missing features as they are."""
+    rows = people(seed=2)
+    return HistGradientBoostingClassifier(max_iter=5, random_state=0).fit(rows[FEATURES], rows["y"])
+
+
+@cache
+def audited(case: str, task: str, kind: str, *, weighted: bool = False, shuffled: bool = False) -> Evidence:
+    how, change = TASKS[task]
+    rows = AWKWARD[case](change(people()))
+    before = rows.copy(deep=True)
+    weight = "weight" if weighted or "weight" in case else None
+    given = rows.sample(frac=1, random_state=0) if shuffled else rows
+    data = Dataset(given, **MEANING, **how, weight=weight, train=None if shuffled else people(seed=2))
+    evidence = run(subject_of(kind, task), data)
+    pd.testing.assert_frame_equal(rows, before)
+    return evidence
+
+
+CASES = [(case, task, "logged") for case in AWKWARD for task in TASKS] + [
+    (case, "binary", "fitted") for case in AWKWARD
+]
+
+
+@pytest.mark.parametrize(("case", "task", "kind"), CASES)
+def test_no_data_makes_a_check_crash(case: str, task: str, kind: str) -> None:
+    """Nor does it change the frame that it was given: see `audited`."""
+    results = audited(case, task, kind).checks
+    assert {result.id: result.traceback for result in results if result.status == "error"} == {}
+    assert all(result.reason is not None for result in results if result.status == "not_assessed")
+    assert {result.id for result in results} == set(CHECKS)
+
+
+@pytest.mark.parametrize(("case", "task", "kind"), CASES)
+def test_measurements_are_as_declared(case: str, task: str, kind: str) -> None:
+    for result in audited(case, task, kind).checks:
+        for said in result.measurements:
+            assert said.metric.startswith(f"{result.id}.")
+            low, high = result.metric(said).range
+            for number in (said.value, *((said.interval.low, said.interval.high) if said.interval else ())):
+                assert number is None or np.isfinite(number), said
+            if said.value is not None:
+                assert low is None or said.value >= low - 1e-9, said
+                assert high is None or said.value <= high + 1e-9, said
+                assert said.interval is None or said.interval.low <= said.value <= said.interval.high, said
+            assert said.p_value is None or 0 <= said.p_value <= 1, said
+            assert said.n >= 0, said
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("task", TASKS)
+def test_row_order_changes_no_tally_based_number(task: str, weighted: bool) -> None:
+    one, other = (audited("ordinary", task, "logged", weighted=weighted, shuffled=s).checks for s in (False, True))
+    checks = registry.checks()
+    for first, second in zip(one, other, strict=True):
+        if set(checks[first.id].needs) <= COUNTED:
+            assert len(first.measurements) == len(second.measurements)
+            for a, b in zip(first.measurements, second.measurements, strict=True):
+                assert named(a) == named(b)
+                assert numbers(a) == pytest.approx(numbers(b), rel=1e-9, abs=1e-12), named(a)
+
+
+def named(said: Measurement) -> tuple[Any, ...]:
+    return said.metric, said.attribute, said.group, said.where, said.n, said.status, said.reason
+
+
+def numbers(said: Measurement) -> list[float]:
+    found = [said.value, said.p_value, *((said.interval.low, said.interval.high) if said.interval else ())]
+    return [number for number in found if number is not None]
+
+
+@pytest.mark.parametrize("id_", CHECKS)
+def test_the_manual_page_is_complete(id_: str) -> None:
+    check = registry.checks()[id_]
+    about = check.about
+    assert about.title
+    for section in (about.measures, about.matters, about.limits):
+        assert len(section) > 40
+    assert about.references
+    titles = [metric.title for metric in check.metrics.values()]
+    assert len(set(titles)) == len(titles)
+    assert all(title[0].isupper() and not title.endswith(".") for title in titles)
+    assert registry.concern(check.concern).summary
+
+
+@pytest.mark.parametrize("id_", CHECKS)
+def test_annotations_are_what_is_handed_over(id_: str) -> None:
+    check = registry.checks()[id_]
+    hints = get_type_hints(check.measure)
+    for need in check.needs:
+        tally = TALLIES.get(need.removeprefix("train_"))
+        if tally is not None:
+            assert hints[need] is tally
+        elif need in providers():
+            assert hints[need] == get_type_hints(providers()[need])["return"]
+        elif need in ("rng", "subject"):
+            assert hints[need] is {"rng": np.random.Generator, "subject": Subject}[need]
+        else:
+            assert need in hints
+
+
+@dataclass(frozen=True)
+class Planted:
+    """Two subjects, and the gate that the first must fail and the second pass."""
+
+    gate: dict[str, Any]
+    failing: Change
+    passing: Change
+    task: str = "binary"
+
+
+def selects_men_only(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(yhat=1.0 * (rows["sex"] == "M"))
+
+
+def selects_by_turns(rows: pd.DataFrame) -> pd.DataFrame:
+    """Every other row of each group."""
+    return rows.assign(yhat=rows.groupby(["sex", "race"]).cumcount() % 2 * 1.0)
+
+
+def wrong(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(yhat=1 - rows["y"], score=1 - rows["y"])
+
+
+def right(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(yhat=rows["y"], score=rows["y"])
+
+
+PLANTED = {
+    "fairness.group": Planted(
+        {"metric": "fairness.group.demographic_parity_difference", "attribute": "sex", "max": 0.1},
+        selects_men_only,
+        selects_by_turns,
+    ),
+    "performance.classification": Planted({"metric": "performance.classification.accuracy", "min": 0.8}, wrong, right),
+    "performance.regression": Planted(
+        {"metric": "performance.regression.r2", "min": 0.5},
+        lambda rows: rows.assign(yhat=-rows["y"]),
+        lambda rows: rows.assign(yhat=rows["y"] + rows["score"] / 100),
+        task="regression",
+    ),
+}
+
+
+@cache
+def planted(id_: str, side: str) -> Evidence:
+    plant = PLANTED[id_]
+    how, change = TASKS[plant.task]
+    rows = (plant.failing if side == "fail" else plant.passing)(change(people(4000)))
+    return run(subject_of("logged", plant.task), Dataset(rows, **MEANING, **how), checks=[id_], gates=[plant.gate])
+
+
+@pytest.mark.parametrize("id_", CHECKS)
+@pytest.mark.parametrize("verdict", ["fail", "pass"])
+def test_planted_subjects_are_told_apart(id_: str, verdict: str) -> None:
+    assert id_ in PLANTED, f"{id_} needs a subject that fails and one that passes: add them to PLANTED"
+    (gate,) = planted(id_, verdict).gates
+    assert gate.verdict == verdict, gate
+
+
+@pytest.mark.parametrize("id_", CHECKS)
+def test_every_declared_metric_is_said(id_: str) -> None:
+    ordinary = [audited("ordinary", task, "logged") for task in TASKS] + [audited("ordinary", "binary", "fitted")]
+    also = [planted(id_, verdict) for verdict in ("fail", "pass") if id_ in PLANTED]
+    results = [result for evidence in [*ordinary, *also] for result in evidence.checks if result.id == id_]
+    assert declared(results[0]) == {said.metric for result in results for said in result.measurements}
+
+
+def declared(result: CheckResult) -> set[str]:
+    return {f"{result.id}.{name}" for name in result.metrics}
