@@ -1,16 +1,18 @@
 """A plan to start from: what `fairwitness init` writes after a look at the data."""
 
 import json
+import os
 from collections.abc import Sequence
+from math import isfinite, nan
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from fairwitness.audit.columns import MISSING, is_number, labels, whole
+from fairwitness.audit.columns import MISSING, LabelKind, is_number, label_kind, labels, whole
 from fairwitness.audit.dataset import Dataset
 from fairwitness.audit.errors import UserError
-from fairwitness.audit.sources import BATCH_ROWS, open_source
+from fairwitness.audit.sources import BATCH_ROWS, is_reference, open_source
 from fairwitness.audit.tallies import MAX_GROUPS
 
 FEW_VALUES = 10  # a numeric column with more than this many values is cut into bins
@@ -43,11 +45,14 @@ def starting_plan(
     Raises:
         UserError: the table cannot be read, or has no such column.
     """
-    source = open_source(data, folder=folder, where="--data")
+    # Normalised, since the plan's folder need not exist yet: `new/../data.csv` is `data.csv`.
+    path = data if is_reference(data) else os.path.normpath(folder / data)
+    source = open_source(path, folder=folder, where="--data")
     names = [name for name in source.schema.names if not name.startswith("__index_level_")]
     proposed = list(sensitive) or [n for n in names if n != target and any(hint in n.lower() for hint in HINTS)]
-    path = data if isinstance(data, str) and Path(data).is_absolute() else str(folder / data)
-    head = Dataset(path, target=target, sensitive=proposed).head([target, *proposed], rows=BATCH_ROWS)
+    dataset = Dataset(path, target=target, sensitive=proposed)
+    head = dataset.head([target, *proposed], rows=BATCH_ROWS)
+    regression = positive is None and _is_regression(head.column(target))
     for column in (prediction, score):
         if column is not None and column not in names:
             raise UserError(f"--{'prediction' if column == prediction else 'score'}: no column {column!r} in {data}")
@@ -64,7 +69,7 @@ def starting_plan(
         "[data]",
         f"path = {_toml(data)}",
         f"target = {_toml(target)}",
-        *_positive_lines(head.column(target), positive),
+        *(['task = "regression"'] if regression else _positive_lines(head.column(target), positive)),
         f"sensitive = {_toml(proposed)}" + ("" if sensitive else "        # proposed by name: read it over"),
         "# intersections of all pairs are compared too; `intersections = false` for none",
         *_bin_lines(head, proposed),
@@ -73,9 +78,9 @@ def starting_plan(
         '# path = "train.parquet"',
         "",
         "[checks]",
-        'select = ["performance", "fairness"]',
+        'select = ["performance", "fairness", "data_quality"]',
         "",
-        *_gate_lines(proposed),
+        *(_regression_gate() if regression else _gate_lines(proposed)),
     ]
     return "\n".join(lines) + "\n"
 
@@ -103,20 +108,38 @@ def _model_lines(model: str | None, prediction: str | None, score: str | None, n
     ]
 
 
+def _is_regression(column: pa.ChunkedArray) -> bool:
+    return is_number(column.type) and len(whole(column).drop_null().unique()) > FEW_VALUES
+
+
 def _positive_lines(column: pa.ChunkedArray, positive: str | None) -> list[str]:
-    found = sorted(set(labels(whole(column).unique()).names) - {MISSING})
-    shown = ", ".join(found[:6]) + (", ..." if len(found) > 6 else "")
-    number = is_number(column.type)
+    array = whole(column)
+    found = sorted(set(labels(array.unique()).names) - {MISSING})
+    shown = ", ".join(map(repr, found[:6])) + (", ..." if len(found) > 6 else "")
+    kind = label_kind(array.type, where="--target: the column")
     if positive is not None:
-        return [f"positive = {positive if number else _toml(positive)}    # of {shown}"]
-    if number and len(found) > FEW_VALUES:
-        return ['task = "regression"']
-    if pa.types.is_boolean(column.type):
+        return [f"positive = {_label(positive, kind, shown)}    # of {shown}"]
+    if kind == "boolean":
         return ["positive = true                 # the label that means selected"]
-    guess = "1" if number and "1" in found else found[-1] if found else "1"
-    return [
-        f"positive = {guess if number else _toml(guess)}    # the label that means selected, of {shown}: check this"
-    ]
+    guess = "1" if "1" in found or not found else found[-1]
+    return [f"positive = {_label(guess, kind, shown)}    # the label that means selected, of {shown}: check this"]
+
+
+def _label(text: str, kind: LabelKind, shown: str) -> str:
+    """A label given as text, as TOML of the kind that the column has."""
+    if kind == "text":
+        return _toml(text)
+    if kind == "boolean":
+        if text.lower() not in ("true", "false", "1", "0"):
+            raise UserError(f"--positive: expected true or false, found {text!r}")
+        return "true" if text.lower() in ("true", "1") else "false"
+    try:
+        number = float(text)
+    except ValueError:
+        number = nan
+    if not isfinite(number):
+        raise UserError(f"--positive: expected a number, as the labels are ({shown}), found {text!r}")
+    return str(int(number)) if number.is_integer() else repr(number)
 
 
 def _bin_lines(head: pa.Table, sensitive: Sequence[str]) -> list[str]:
@@ -126,7 +149,8 @@ def _bin_lines(head: pa.Table, sensitive: Sequence[str]) -> list[str]:
         column = whole(head.column(name)).drop_null()
         if is_number(column.type) and len(column.unique()) > FEW_VALUES:
             values = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-            edges = sorted({float(f"{edge:.2g}") for edge in np.quantile(values, [0.25, 0.5, 0.75])})
+            quartiles = np.quantile(values[np.isfinite(values)], [0.25, 0.5, 0.75])
+            edges = sorted({float(f"{edge:.2g}") for edge in quartiles})
             shown = [int(edge) if edge.is_integer() else edge for edge in edges]
             lines.append(f"bins.{_key(name)} = {_toml(shown)}    # under the first, between two, from the last on")
         elif len(column.unique()) > MAX_GROUPS:
@@ -147,10 +171,19 @@ def _gate_lines(sensitive: Sequence[str]) -> list[str]:
     return [*lines, "[[gates]]", 'metric = "performance.classification.accuracy"', "required = true"]
 
 
+def _regression_gate() -> list[str]:
+    return [
+        "# The bounds are yours to set and to justify.",
+        "[[gates]]",
+        'metric = "performance.regression.r2"',
+        "required = true",
+    ]
+
+
 def _key(name: str) -> str:
     return name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else _toml(name)
 
 
 def _toml(value: object) -> str:
     """Write a string or a list as TOML: its basic strings are those of JSON."""
-    return json.dumps(value, ensure_ascii=True).replace("\\/", "/")
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -86,10 +86,11 @@ def _run(plan: "Plan", out: Path) -> "Evidence":
     from rich.console import Console
 
     from fairwitness.audit.console import progress, summary
-    from fairwitness.audit.outputs import write
+    from fairwitness.audit.outputs import check_writable, write
     from fairwitness.audit.runner import run as run_audit
     from fairwitness.reports.formats import exporter, known_locale
 
+    check_writable(out)
     known_locale(plan.report.locale, where=plan.place("report.locale"))
     exporters = {name: exporter(name, where=plan.place("report.formats")) for name in plan.report.formats}
     with progress(Console(stderr=True)) as tell:
@@ -124,6 +125,8 @@ def init(
     out: Annotated[Path, typer.Option("-o", "--out", help="The plan to write.")] = Path("audit.toml"),
 ) -> int:
     """Look at a table and write a commented plan to start from. An existing file is never overwritten."""
+    import tomllib
+
     from fairwitness.audit.beginning import starting_plan
     from fairwitness.audit.errors import UserError
     from fairwitness.audit.outputs import write_one
@@ -136,8 +139,8 @@ def init(
         _relative(data, out), target, columns, model=None if model is None else _relative(model, out),
         prediction=prediction, score=score, positive=positive, folder=out.parent,
     )  # fmt: skip
+    Plan.parse(tomllib.loads(text), file=str(out), folder=out.parent)
     write_one(out, text)
-    Plan.load(out)
     typer.echo(f"wrote {out}; read it over, then: fairwitness run {out}")
     return 0
 

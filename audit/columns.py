@@ -42,6 +42,13 @@ def whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 
+def decoded(array: pa.Array) -> pa.Array:
+    """Give an array as plain values: no dictionary, no string view (Arrow sorts and casts neither)."""
+    if pa.types.is_dictionary(array.type):
+        array = decoded(array.dictionary).take(array.indices)
+    return array.cast(pa.large_string()) if pa.types.is_string_view(array.type) else array
+
+
 def coded(column: pa.Array | pa.ChunkedArray) -> Coded:
     """Code a column of text, numbers, booleans or dates by its distinct values."""
     encoded = _encoded(column)
@@ -53,7 +60,7 @@ def coded(column: pa.Array | pa.ChunkedArray) -> Coded:
 
 def labels(column: pa.Array | pa.ChunkedArray) -> Coded:
     """Code a column of labels: true and false are 1 and 0, so that they meet predictions of either kind."""
-    array = whole(column)
+    array = decoded(whole(column))
     return coded(array.cast(pa.int8()) if pa.types.is_boolean(array.type) else array)
 
 
@@ -177,10 +184,11 @@ def fingerprint_of(table: pa.Table) -> str:
     """
     digest = sha256()
     for name in table.column_names:
-        array = whole(table.column(name))
-        if pa.types.is_dictionary(array.type):
-            array = array.cast(array.type.value_type)
-        kind, values, valid = _normal_form(array)
+        array = decoded(whole(table.column(name)))
+        try:
+            kind, values, valid = _normal_form(array)
+        except UserError as error:
+            raise UserError(f"column {name!r}: {error}") from None
         digest.update(f"{len(name.encode())}:{name}:{kind}:{len(valid)};".encode())
         digest.update(np.packbits(valid).tobytes())
         digest.update(values)
@@ -196,7 +204,8 @@ def _normal_form(array: Any) -> tuple[str, bytes, NDArray[np.bool_]]:
         return "float64", (np.where(valid, values, 0.0) + 0.0).astype("<f8").tobytes(), valid
     valid = array.is_valid().to_numpy(zero_copy_only=False)
     if pa.types.is_integer(t) or pa.types.is_boolean(t):
-        kind = "bool" if pa.types.is_boolean(t) else "int64"
+        large = pa.types.is_uint64(t) and len(array) > array.null_count and pc.max(array).as_py() >= 2**63
+        kind = "bool" if pa.types.is_boolean(t) else "uint64" if large else "int64"
         whole = array.cast(pa.uint64() if pa.types.is_uint64(t) else pa.int64()).fill_null(0)
         return kind, whole.to_numpy(zero_copy_only=False).astype("<i8").tobytes(), valid
     if pa.types.is_temporal(t) and not (pa.types.is_duration(t) or pa.types.is_time(t)):
@@ -204,10 +213,10 @@ def _normal_form(array: Any) -> tuple[str, bytes, NDArray[np.bool_]]:
         return "timestamp", micros.to_numpy(zero_copy_only=False).astype("<i8").tobytes(), valid
     if pa.types.is_null(t):
         return "null", b"", valid
+    if pa.types.is_nested(t) or pa.types.is_binary(t) or pa.types.is_run_end_encoded(t):
+        raise UserError(f"a column of type {t} cannot be audited; leave it out of data.features")
     if not len(array):
         return "text", b"", valid
-    if pa.types.is_nested(t):
-        return "nested", "\n".join(map(repr, array.to_pylist())).encode(), valid
     text = (array if pa.types.is_large_string(t) else array.cast(pa.large_string())).fill_null("")
     lengths = pc.binary_length(text).to_numpy(zero_copy_only=False).astype("<i8").tobytes()
     return "text", lengths + _utf8(text), valid

@@ -14,6 +14,7 @@ from fairwitness.audit.columns import (
     MISSING,
     Coded,
     LabelKind,
+    decoded,
     groups,
     is_number,
     kind_of_label,
@@ -22,7 +23,7 @@ from fairwitness.audit.columns import (
     labels,
     whole,
 )
-from fairwitness.audit.errors import UserError, nearest
+from fairwitness.audit.errors import UserError, foreign_code, nearest
 from fairwitness.audit.plan import DataSection, Label, Plan, Task
 from fairwitness.audit.sources import BATCH_ROWS, Source, Stream, open_source, rebatched
 
@@ -133,6 +134,10 @@ class Dataset:
         if len(set(names)) < len(names):
             twice = sorted({name for name in names if names.count(name) > 1})
             raise UserError(f"{self.where}.path: the table has two columns named {twice[0]!r}; rename one")
+        if self._beside is not None and len(set(self._beside.schema.names)) < len(self._beside.schema.names):
+            names = self._beside.schema.names
+            twice = sorted({name for name in names if names.count(name) > 1})
+            raise UserError(f"{self.where}.sensitive_path: the table has two columns named {twice[0]!r}; rename one")
         roles = {"target": section.target, "weight": section.weight, "id": section.id}
         for role, name in roles.items():
             if name is not None:
@@ -235,13 +240,14 @@ class Dataset:
     def head(self, columns: Sequence[str], *, rows: int) -> pa.Table:
         """The first rows, read ahead of the pass (a one-shot stream is drained into memory first)."""
         if isinstance(self.source, Stream) and isinstance(self.source.obj, pa.RecordBatchReader):
-            self.source = Stream(self.source.obj.read_all(), self.source.where)
+            with foreign_code(self.source.where):
+                self.source = Stream(self.source.obj.read_all(), self.source.where)
         return next(self.batches(columns)).slice(0, rows)
 
     def label_names(self) -> tuple[str, ...]:
         """True labels in the first rows, in the order in which scikit-learn sorts them."""
         column = whole(self.head([str(self.section.target)], rows=BATCH_ROWS).column(0)).drop_null()
-        return labels(column.unique().sort()).names
+        return labels(decoded(column).unique().sort()).names
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """Stream the used columns as tables of `BATCH_ROWS` rows, sensitive columns joined on."""
@@ -252,6 +258,8 @@ class Dataset:
             return
         sensitive = list(self.section.sensitive)
         main = [name for name in columns if name not in sensitive]
+        if section_id := self.section.id:
+            main = sorted({*main, section_id})
         schema = pa.schema([self.source.schema.field(name) for name in main])
         tables = rebatched(self.source.read(main), schema, where=f"{self.where}.path")
         if self.section.id:
@@ -273,14 +281,16 @@ class Dataset:
 
     def _joined(self, tables: Iterator[pa.Table], beside: Source, columns: Sequence[str]) -> Iterator[pa.Table]:
         key, sensitive = str(self.section.id), list(self.section.sensitive)
-        other = pa.Table.from_batches(list(beside.read([key, *sensitive])))
-        ids = other.column(key).combine_chunks()
+        kept = pa.schema([beside.schema.field(name) for name in dict.fromkeys([key, *sensitive])])
+        where = f"{self.where}.sensitive_path"
+        other = pa.concat_tables(rebatched(beside.read(kept.names), kept, where=where))
+        ids = decoded(whole(other.column(key)))
         if pc.count_distinct(ids, mode="all").as_py() < len(ids):
             raise UserError(f"{self.where}.sensitive_path: column {key!r} names some rows twice")
         for table in tables:
             try:
-                places = pc.index_in(table.column(key).cast(ids.type), ids)
-            except pa.ArrowInvalid as error:
+                places = pc.index_in(decoded(whole(table.column(key))).cast(ids.type), ids)
+            except pa.ArrowException as error:
                 raise UserError(f"{self.where}.id: {key!r} has other types in the two files: {error}") from None
             for name in sensitive:
                 table = table.append_column(other.schema.field(name), other.column(name).take(places))  # noqa: PLW2901
@@ -300,6 +310,8 @@ class Dataset:
         values = pc.cast(table.column(self.section.weight), pa.float64()).to_numpy(zero_copy_only=False)
         if not np.isfinite(values).all() or (values < 0).any():
             raise UserError(f"{self.where}.weight: {self.section.weight!r} has a missing, infinite or negative weight")
+        if ((values > 1e100) | ((values > 0) & (values < 1e-100))).any():
+            raise UserError(f"{self.where}.weight: {self.section.weight!r} has weights too large or small to square")
         return np.asarray(values, dtype=np.float64)
 
 

@@ -73,7 +73,8 @@ def explain(error: ValidationError, model: type[BaseModel], *, where: str) -> st
     """Turn a validation error into one line: where, what was expected, and the nearest valid name."""
     # An unknown key is often a misspelt required one: it is the more useful of the two messages.
     first, *others = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    key = ".".join(str(part) for part in first["loc"] if "[" not in str(part))
+    # Of a value with several allowed types, pydantic names the type it tried last in the place.
+    key = ".".join(str(part) for part in first["loc"] if "[" not in str(part) and part not in SCALARS)
     more = f" (and {len(others)} more)" if others else ""
     if first["type"] == "extra_forbidden":
         known = _fields_at(model, first["loc"][:-1])
@@ -88,9 +89,11 @@ def explain(error: ValidationError, model: type[BaseModel], *, where: str) -> st
         message = f"{expected}, found {found if len(found) <= 60 else found[:57] + '...'}"
         if first["type"] == "literal_error" and isinstance(first["input"], str):
             message += nearest(first["input"], _quoted(first["ctx"]["expected"]))
-    separator = ": " if where.endswith((".toml", ":")) or not where else "."
-    place = f"{where}{separator}{key}" if key else where
-    return f"{place}: {message}{more}"
+    separator = "." if where and key and not where.endswith(": ") else ""
+    return f"{(where + separator + key).removesuffix(': ')}: {message}{more}"
+
+
+SCALARS = ("str", "bool", "int", "float")
 
 
 def _quoted(expected: str) -> list[str]:

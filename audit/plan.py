@@ -1,7 +1,7 @@
 """The plan: what to audit, with which checks, judged by which gates. Plain data, fixed before the first result."""
 
 import tomllib
-from datetime import date
+from datetime import date, time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -227,9 +227,11 @@ class Document(Section):
     def parse(cls, content: dict[str, Any], *, file: str = "", folder: Path | None = None) -> Self:
         """Validate a mapping, as read from TOML or handed over in Python."""
         try:
-            document = cls.model_validate(_tuples(content))
+            document = cls.model_validate(
+                {key: _json(item) if key == "governance" else _tuples(item) for key, item in content.items()}
+            )
         except ValidationError as error:
-            raise UserError(explain(error, cls, where=file)) from None
+            raise UserError(explain(error, cls, where=f"{file}: " if file else "")) from None
         document._file, document._folder = file, folder or Path()
         return document
 
@@ -270,6 +272,15 @@ def gate_id(metric: str, attribute: str | None, group: str | None, where: dict[s
     inner = "=".join(part for part in (attribute, group) if part is not None)
     further = "".join(f"[{key}={value}]" for key, value in sorted(where.items()))
     return metric + (f"[{inner}]" if inner else "") + further
+
+
+def _json(value: Any) -> Any:
+    """Turn the dates of TOML into text: what is recorded as it is must be JSON."""
+    if isinstance(value, dict):
+        return {key: _json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(item) for item in value]
+    return value.isoformat() if isinstance(value, date | time) else value
 
 
 def _tuples(value: Any) -> Any:

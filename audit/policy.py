@@ -44,7 +44,7 @@ def packs() -> list[str]:
     )
 
 
-def extended(policy: PolicyFile) -> PolicyFile:
+def extended(policy: PolicyFile, seen: tuple[str, ...] = ()) -> PolicyFile:
     """Add the gates and waivers of the packs that a policy extends; its own gate of the same name goes first.
 
     Raises:
@@ -53,7 +53,10 @@ def extended(policy: PolicyFile) -> PolicyFile:
     gates = _by_name(policy)
     waivers = list(policy.waivers)
     for name in policy.policy.extends:
-        pack = extended(_pack(name, policy))
+        found = _pack(name, policy)
+        if found.file in seen:
+            raise policy.error("policy.extends", f"{name!r} extends itself")
+        pack = extended(found, (*seen, found.file))
         gates = {**_by_name(pack), **gates}
         waivers += pack.waivers
     return policy.model_copy(update={"gates": tuple(gates.values()), "waivers": tuple(waivers)})
@@ -292,6 +295,8 @@ def check_gates(
                 f"{where['gates']}: {gate.metric}: no attribute {gate.attribute!r}{nearest(gate.attribute, attributes)}"
             )
     names = {gate.name for gate in gates}
+    # A gate's verdicts are called after what they are about: `metric[attribute=group]`, or `id[...]`.
+    stems = {f"{gate.id or gate.metric}[" for gate in gates}
     for waiver in waivers:
-        if not any(waiver.id == name or waiver.id.startswith(f"{name}[") for name in names):
+        if waiver.id not in names and not waiver.id.startswith(tuple(stems)):
             raise UserError(f"{where['waivers']}: no gate {waiver.id!r}{nearest(waiver.id, names)}")

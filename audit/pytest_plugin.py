@@ -34,6 +34,7 @@ class PlanFile(pytest.File):
 
     _plan: "Plan | None" = None
     _evidence: "Evidence | None" = None
+    _mistake: str | None = None
 
     def collect(self) -> "Iterator[GateItem]":
         """Give an item for each gate, the packs' included."""
@@ -55,11 +56,13 @@ class PlanFile(pytest.File):
         from fairwitness.audit.errors import UserError
         from fairwitness.audit.runner import run
 
-        if self._evidence is None:
+        if self._evidence is None and self._mistake is None:
             try:
                 self._evidence = run(self._plan)
             except UserError as error:
-                raise GateError(str(error)) from None
+                self._mistake = str(error)
+        if self._evidence is None:
+            raise GateError(self._mistake)
         return self._evidence
 
 
@@ -103,8 +106,8 @@ class GateItem(pytest.Item):
         return str(excinfo.value) if isinstance(excinfo.value, GateError) else super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, None, str]:
-        """Name the item in reports."""
-        return self.path, None, self.name
+        """Name the item in reports; without a name of its own pytest shows the item's id as it is."""
+        return self.path, None, ""
 
 
 def _line(result: "GateResult") -> str:

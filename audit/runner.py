@@ -152,18 +152,19 @@ class _Audit:
         self.subject = Subject(self.dataset, self.target, self.model, plan.audit.seed)
 
     def _checked_options(self) -> dict[str, dict[str, Any]]:
-        given = self.plan.checks.options
-        for name in given:
-            if name not in registry.checks():
-                place, near = self.plan.place("checks"), nearest(name, registry.checks())
+        given, there = self.plan.checks.options, registry.checks()
+        for name, table in given.items():
+            if name not in there:
                 quoted = "" if "." in name else '; the id of a check is quoted: [checks."fairness.group"]'
-                raise UserError(f"{place}: no check {name!r}{near}{quoted}")
-            if not isinstance(given[name], Mapping):
-                raise self.plan.error(f"checks.{name}", f"expected a table of options, found {given[name]!r}")
-        return {
+                raise self.plan.error("checks", f"no check {name!r}{nearest(name, [*there, 'select'])}{quoted}")
+            if not isinstance(table, Mapping):
+                raise self.plan.error(f"checks.{name}", f"expected a table of options, found {table!r}")
+        wanted = {**{name: there[name] for name in given}, **self.checks}
+        checked = {
             id_: checked_options(check.measure, given.get(id_, {}), where=self.plan.place(f"checks.{id_}"))
-            for id_, check in self.checks.items()
+            for id_, check in wanted.items()
         }
+        return {id_: checked[id_] for id_ in self.checks}
 
     def _widen_for_family(self) -> None:
         """Make the intervals of gated checks at 1 - alpha/gates where the policy asks for it."""

@@ -66,8 +66,9 @@ class Stream:
             if isinstance(self.obj, pa.RecordBatchReader):
                 raise UserError(f"{self.where}: a RecordBatchReader can be read once; hand over a table or a path")
             reader = pa.RecordBatchReader.from_stream(self.obj)
-        for batch in reader:
-            yield batch.select(columns)
+        with foreign_code(self.where):
+            for batch in reader:
+                yield batch.select(columns)
 
 
 @dataclass
@@ -82,9 +83,12 @@ class ParquetFiles:
 
     def __post_init__(self) -> None:
         """Read the footers."""
+        self.rows = 0
+        for path in self.paths:
+            with _readable(self.where, path):
+                self.rows += pyarrow.parquet.read_metadata(path).num_rows
         with _readable(self.where, self.paths[0]):
             self.schema = pyarrow.parquet.read_schema(self.paths[0])
-            self.rows = sum(pyarrow.parquet.read_metadata(path).num_rows for path in self.paths)
             self.sha256 = _digest(self.paths)
 
     def read(self, columns: list[str]) -> Iterator[pa.RecordBatch]:

@@ -145,6 +145,8 @@ def value_array(values: Any, *, rows: int, where: str) -> NDArray[np.float64]:
 
 def matching(array: Any, *, rows: int, where: str) -> Any:
     """Make sure that there is one answer a row."""
+    if not np.ndim(array):
+        raise UserError(f"{where}: the model gave {array!s} for {rows} rows; expected an array of answers")
     if len(array) != rows:
         raise UserError(f"{where}: the model gave {len(array)} answers for {rows} rows")
     return array

@@ -30,8 +30,31 @@ HARMLESS = {
     "uuid": {"UUID"},
 }  # fmt: skip
 
+# What fitted models hold of packages whose other classes open files.
+FEW = {
+    "joblib": {"NumpyArrayWrapper"},
+    "pandas": {
+        "BlockManager",
+        "Categorical",
+        "CategoricalDtype",
+        "DataFrame",
+        "Index",
+        "RangeIndex",
+        "Series",
+        "SingleBlockManager",
+        "StringDtype",
+        "Timedelta",
+        "Timestamp",
+    },
+    "pyarrow": set(),
+    "numpy": {"dtype", "ndarray", "ufunc", "matrix", "Generator", "RandomState", "MT19937", "PCG64", "SeedSequence"},
+}
+FORBIDDEN = {np.memmap}
+SAFE_JOBLIB = (1, 6)  # arrays of objects are read through the list below; older ones read them past it
+
 # Functions that libraries name in the pickles of fitted models.
 RECONSTRUCTORS = {
+    "_codecs": {"encode"},  # bytes, in protocols 0 to 2
     "copyreg": {"_reconstructor", "__newobj__"},
     "numpy": {
         "_reconstruct",
@@ -58,7 +81,11 @@ def load_pickle(file: Path, *, trusted: tuple[str, ...], where: str) -> Any:
     Raises:
         UserError: it is damaged, or names something that is not allowed.
     """
+    import joblib
     from joblib.numpy_pickle import NumpyUnpickler
+
+    if tuple(int(part) for part in joblib.__version__.split(".")[:2]) < SAFE_JOBLIB:
+        raise UserError(f"{where}: reading a pickle needs joblib 1.6 or newer; there is {joblib.__version__}")
 
     class Listed(NumpyUnpickler):  # type: ignore[misc]  # joblib is not typed
         def find_class(self, module: str, name: str) -> Any:
@@ -80,6 +107,8 @@ def load_pickle(file: Path, *, trusted: tuple[str, ...], where: str) -> Any:
             found = super().find_class(module, name)
             if not (inspect.isclass(found) or isinstance(found, np.ufunc)):
                 raise refusal
+            if found in FORBIDDEN or (root in FEW and name not in FEW[root]):
+                raise refusal  # a class that reads or writes files when it is called
             if found.__module__.partition(".")[0] in sys.stdlib_module_names:
                 raise refusal  # a library's own import of, say, subprocess.Popen
             return found

@@ -31,6 +31,8 @@ def load(
         raise UserError(f"{where}: needs one of prediction (a column) and threshold (with score)")
     if threshold is not None and score is None:
         raise UserError(f"{where}.threshold: needs score, the column to compare with it")
+    if setting.target.task == "regression" and prediction is None:
+        raise UserError(f"{where}.prediction: a regression needs one")
     if prediction is not None:
         label_kind(dataset.need(prediction, f"{where}.prediction").type, where=f"{where}.prediction: {prediction!r}")
     columns: dict[str, str] = {}

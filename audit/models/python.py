@@ -62,7 +62,8 @@ def adapt(function: Callable[[Any], Any], setting: Setting, *, threshold: float 
 
         return Model("python", "values", values, columns, facts, capabilities)
 
-    probe = ask(setting.dataset.head(columns, rows=PROBE_ROWS))
+    head = setting.dataset.head(columns, rows=PROBE_ROWS)
+    probe = ask(head) if head.num_rows else np.zeros(0, dtype=np.int64)  # without rows there is nothing to ask
     if probe.ndim == 1 and threshold is None and not _fractions(probe):
         facts["answers"] = "labels"
 

@@ -96,8 +96,8 @@ def adapt(
         raise UserError(f"{where}: {type(estimator).__name__} has no method predict")
     own = getattr(estimator, "feature_names_in_", None)
     columns = feature_columns(setting, None if own is None else [str(name) for name in own])
-    expected = getattr(estimator, "n_features_in_", len(columns))
-    if len(columns) != expected:
+    expected = getattr(estimator, "n_features_in_", None)
+    if expected is not None and len(columns) != expected:
         raise UserError(
             f"{setting.dataset.where}.features: the model was fitted on {expected} features without names, and there "
             f"are {len(columns)} unclaimed columns: {', '.join(columns[:8])}; list the features in its order"
@@ -130,6 +130,9 @@ def adapt(
         with foreign_code(f"{where}: prediction failed"):
             scores = None if score is None else matching(score(X), rows=table.num_rows, where=where)
             decided = None if threshold is not None else estimator.predict(X)
+        if scores is not None and np.shape(scores) != (table.num_rows, len(names)):
+            shape = "x".join(str(size) for size in np.shape(scores))
+            raise UserError(f"{where}: the model gave scores of {shape}; expected {table.num_rows}x{len(names)}")
         if threshold is not None and scores is not None:
             return Outputs(thresholded(scores, names, threshold, setting), scores, names)
         labels = matching(

@@ -32,6 +32,8 @@ class Moments:
     def of(cls, batch: Batch) -> Self:
         """Sum up one batch."""
         y, predicted = batch.true_values, batch.predicted_values
+        if batch.layout.target.task == "regression" and not batch.rows:
+            raise NotAssessed("no_rows")
         if y is None or predicted is None:
             raise NotAssessed("task", needed="regression", task=batch.layout.target.task)
         used = np.isfinite(y) & np.isfinite(predicted)

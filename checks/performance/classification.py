@@ -88,6 +88,10 @@ def measure(
     table = contingency.crosstab()
     if not any(name != MISSING for name in table.truths):
         raise NotAssessed("needs_labels")
+    if target.positive is not None and target.positive not in (*table.truths, *table.decisions):
+        reason = Reason(code="positive_absent", params={"positive": target.positive})
+        yield from (Measurement(metric=m, n=0, status="not_estimable", reason=reason) for m in METRICS)
+        return
     labels, n, w, effective = _confusion(table, target.positive)
     say = _Speaker(labels, n, w, effective, rng, level, min_denominator)
     if target.positive is not None:
@@ -198,6 +202,9 @@ def _of_scores(counts: ScoreCounts, positive: str | None, level: float, least: i
     if not counts.classes:
         reason = Reason(code="needs_scores")
         yield from (Measurement(metric=m, n=0, status="not_estimable", reason=reason) for m in metrics)
+        return
+    if not counts.total_weight:
+        yield from (_too_few(m, least, 0, "labelled rows", {}) for m in metrics)
         return
     log_loss, square, effective, n = counts.loss("log_loss")
     scale = effective / counts.total_weight
