@@ -47,7 +47,7 @@ def starting_plan(
     """
     # Normalised, since the plan's folder need not exist yet: `new/../data.csv` is `data.csv`.
     path = data if is_reference(data) else os.path.normpath(folder / data)
-    source = open_source(path, folder=folder, where="--data")
+    source = open_source(path, folder=folder if is_reference(data) else Path(), where="--data")
     names = [name for name in source.schema.names if not name.startswith("__index_level_")]
     proposed = list(sensitive) or [n for n in names if n != target and any(hint in n.lower() for hint in HINTS)]
     dataset = Dataset(path, target=target, sensitive=proposed)

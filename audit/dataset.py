@@ -310,7 +310,9 @@ class Dataset:
         values = pc.cast(table.column(self.section.weight), pa.float64()).to_numpy(zero_copy_only=False)
         if not np.isfinite(values).all() or (values < 0).any():
             raise UserError(f"{self.where}.weight: {self.section.weight!r} has a missing, infinite or negative weight")
-        if ((values > 1e100) | ((values > 0) & (values < 1e-100))).any():
+        with np.errstate(over="ignore"):
+            squares = values * values
+        if not np.isfinite(squares).all() or ((values > 0) & (squares == 0)).any():
             raise UserError(f"{self.where}.weight: {self.section.weight!r} has weights too large or small to square")
         return np.asarray(values, dtype=np.float64)
 

@@ -28,6 +28,10 @@ SENTENCES: dict[str, str] = {
     "artifact_missing": "The check needs {artifact}, which this model and these data do not give.",
     "no_such_capability": "The check needs the capability {capability}, which the adapter {adapter} does not have.",
     "missing_extra": "The check needs an extra that is not installed: pip install 'fairwitness[{extra}]'.",
+    "members_differ": (
+        "A classifier that never asks the model tells training rows from audited rows (area {auc}, at least {low}): "
+        "the two sets differ of themselves, so an attack's success would not be a leak."
+    ),
     "interrupted": "The audit was stopped by hand before this was done.",
     "crashed": "The check crashed: {error}.",
     # why a number is not estimable
@@ -44,6 +48,9 @@ SENTENCES: dict[str, str] = {
     ),
     "positive_absent": "The positive label {positive} does not occur in the data.",
     "all_rates_zero": "The rate is zero in every group, so their ratio is undefined.",
+    "fpr_not_resolved": (
+        "A false positive rate of {fpr} needs {needed} non-members to fix a threshold, and there are {found}."
+    ),
     "no_rows": "There are no rows to measure it on.",
     "not_complete": (
         "No explanation adds up to the model's own output on every row (error accepted: {tolerance} of the distance "
@@ -78,6 +85,8 @@ TERMS: dict[str, str] = {
     "negatives": "negatives",
     "predicted positives": "predicted positives",
     "predicted negatives": "predicted negatives",
+    "members": "members",
+    "non-members": "non-members",
     "binary": "binary classification",
     "multiclass": "classification with several classes",
     "classification": "classification",

@@ -18,6 +18,41 @@ MAX_GROUPS = 200
 MAX_CELLS = 1 << 22  # of one marginal table in memory
 
 
+def thinned(
+    tables: Sequence[pa.Table], attributes: Sequence[str], crowded: frozenset[str], further: Sequence[str] = ()
+) -> tuple[pa.Table, frozenset[str]]:
+    """Join tables of cells keyed by groups, and drop the attributes that have become crowded.
+
+    An attribute is crowded in the end if and only if it has more than `MAX_GROUPS` values in all: it does not matter
+    in which part, or at which merge, that was seen.
+
+    Args:
+        tables: with key columns `a0`, `a1`, ..., one an attribute.
+        attributes: the sensitive columns.
+        crowded: those that are crowded in some part.
+        further: names of other key columns.
+
+    Returns:
+        The joined table, with one value in the columns of crowded attributes; and which these are.
+    """
+    keys = [*(f"a{i}" for i in range(len(attributes))), *further]
+    table = cells.merge([_blank(table, attributes, crowded) for table in tables], keys)
+    found = {name for i, name in enumerate(attributes) if pc.count_distinct(table.column(f"a{i}")).as_py() > MAX_GROUPS}
+    if not found:
+        return table, crowded
+    crowded |= found
+    return cells.merge([_blank(table, attributes, crowded)], keys), crowded
+
+
+def _blank(table: pa.Table, attributes: Sequence[str], crowded: frozenset[str]) -> pa.Table:
+    """Give every row the same value in the columns of crowded attributes."""
+    for i, name in enumerate(attributes):
+        if name in crowded:
+            place = table.column_names.index(f"a{i}")
+            table = table.set_column(place, f"a{i}", pa.array([MISSING] * table.num_rows, pa.large_string()))
+    return table
+
+
 @dataclass(frozen=True)
 class Crosstab:
     """Rows by group, true label and predicted label.
@@ -86,40 +121,18 @@ class Contingency:
         weights = batch.weights
         sums = {} if weights is None else {"w": weights, "w2": weights * weights}
         table = cells.count(keys, sums, rows=batch.rows, batch=None if weights is None else batch.index)
-        return cls(batch.layout, table, crowded)._thinned()
+        return cls(batch.layout, *thinned([table], attributes, crowded, ["truth", "decided"]))
 
     @classmethod
     def merge(cls, parts: Sequence[Self]) -> Self:
         """Join contingency tables."""
-        first = parts[0]
-        crowded = frozenset[str]().union(*(part.crowded for part in parts))
-        joined = replace(first, crowded=crowded)
-        return replace(joined, table=cells.merge([joined._blank(p.table) for p in parts], first._keys))._thinned()
+        first, crowded = parts[0], frozenset[str]().union(*(part.crowded for part in parts))
+        tables = [part.table for part in parts]
+        return cls(first.layout, *thinned(tables, first.layout.attributes, crowded, ["truth", "decided"]))
 
     @property
     def _keys(self) -> list[str]:
         return [*(f"a{i}" for i in range(len(self.layout.attributes))), "truth", "decided"]
-
-    def _blank(self, table: pa.Table) -> pa.Table:
-        """Give every row the same value in the columns of crowded attributes."""
-        for i, name in enumerate(self.layout.attributes):
-            if name in self.crowded:
-                place = table.column_names.index(f"a{i}")
-                blank = pa.array([MISSING] * table.num_rows, pa.large_string())
-                table = table.set_column(place, f"a{i}", blank)
-        return table
-
-    def _thinned(self) -> Self:
-        """Drop attributes that have become crowded."""
-        found = {
-            name
-            for i, name in enumerate(self.layout.attributes)
-            if pc.count_distinct(self.table.column(f"a{i}")).as_py() > MAX_GROUPS
-        }
-        if not found:
-            return self
-        thinner = replace(self, crowded=self.crowded | found)
-        return replace(thinner, table=cells.merge([thinner._blank(self.table)], self._keys))
 
     @cached_property
     def _settled(self) -> tuple[list[tuple[str, ...]], dict[str, Floats]]:

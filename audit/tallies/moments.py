@@ -1,7 +1,7 @@
 """Moments of a regression's errors."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -11,6 +11,7 @@ from fairwitness.audit.columns import MISSING, Coded
 from fairwitness.audit.evidence import NotAssessed
 from fairwitness.audit.tallies import cells
 from fairwitness.audit.tallies.batch import Batch, Layout
+from fairwitness.audit.tallies.contingency import thinned
 
 
 @dataclass(frozen=True)
@@ -19,13 +20,14 @@ class Moments:
 
     Attributes:
         table: key columns `a0`, `a1`, ...; `n`, `batch`, and weighted sums: `w`, `w2`, of the error e = prediction -
-            truth `e`, `abs_e`, `e2`, `e4`, of the truth y `y`, `y2`, `y3`, `y4`, and `e2y`, `e2y2`, with `we2`
-            the sum of (w e)^2.
+            truth `e`, `abs_e`, `e2`, `e4`, of the truth y `y`, `y2`, `y3`, `y4`, and `e2y`, `e2y2`.
+        crowded: sensitive columns with too many values: they are not in the table.
         missing: rows without a true or a predicted value.
     """
 
     layout: Layout
     table: pa.Table
+    crowded: frozenset[str]
     missing: int
 
     @classmethod
@@ -49,15 +51,16 @@ class Moments:
             column = batch.groups[name] or Coded(np.zeros(batch.rows, dtype=np.int64), (MISSING,))
             keys[f"a{i}"] = Coded(column.codes[used], column.names)
         table = cells.count(keys, sums, rows=len(y), batch=batch.index)
-        return cls(batch.layout, table, int((~used).sum()))
+        attributes = batch.layout.attributes
+        crowded = frozenset(name for name in attributes if batch.groups[name] is None)
+        return cls(batch.layout, *thinned([table], attributes, crowded), int((~used).sum()))
 
     @classmethod
     def merge(cls, parts: Sequence[Self]) -> Self:
         """Join moments."""
-        keys = [f"a{i}" for i in range(len(parts[0].layout.attributes))]
-        return replace(
-            parts[0], table=cells.merge([p.table for p in parts], keys), missing=sum(p.missing for p in parts)
-        )
+        first, crowded = parts[0], frozenset[str]().union(*(part.crowded for part in parts))
+        joined = thinned([part.table for part in parts], first.layout.attributes, crowded)
+        return cls(first.layout, *joined, sum(part.missing for part in parts))
 
     def total(self) -> dict[str, float]:
         """The sums over all rows."""

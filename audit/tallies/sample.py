@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fairwitness.audit.columns import MISSING, Coded
+from fairwitness.audit.columns import MISSING, Coded, groups
 from fairwitness.audit.evidence import NotAssessed
 from fairwitness.audit.tallies.batch import Batch, Layout
+from fairwitness.audit.tallies.contingency import MAX_GROUPS
 
 SAMPLE_ROWS = 5_000  # of each label
 
@@ -25,8 +26,8 @@ class Sample:
     Attributes:
         layout: what the columns mean.
         rows: the used columns, in the order of the rows.
-        keys: beside them `row`, `hash`, `label` and `decided` (text), the groups `a0`, `a1`, ..., the scores `s0`,
-            `s1`, ... of `classes`, and in a regression `truth` and `predicted`.
+        keys: beside them `row`, `hash`, `label` and `decided` (text), the scores `s0`, `s1`, ... of `classes`, and in a
+            regression `truth` and `predicted`.
         classes: labels that have scores; empty without scores.
     """
 
@@ -45,8 +46,6 @@ class Sample:
             "label": _decoded(batch.truth, batch.rows),
             "decided": _decoded(batch.decided, batch.rows),
         }
-        for i, name in enumerate(batch.layout.attributes):
-            keys[f"a{i}"] = _decoded(batch.groups[name], batch.rows)
         if batch.scores is not None:
             keys |= {f"s{i}": batch.scores[:, i] for i in range(len(batch.classes))}
         if batch.true_values is not None:
@@ -73,9 +72,15 @@ class Sample:
         return np.column_stack([self.keys.column(f"s{i}").to_numpy() for i in range(len(self.classes))])
 
     def groups(self, attribute: str) -> NDArray[np.object_]:
-        """Groups of a sensitive column as text, shape (rows,)."""
-        i = self.layout.attributes.index(attribute)
-        return self.keys.column(f"a{i}").to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+        """Groups of a sensitive column as text, shape (rows,).
+
+        Raises:
+            NotAssessed: there are too many of them in the sample.
+        """
+        column = groups(self.rows.column(attribute), edges=self.layout.bins.get(attribute), limit=MAX_GROUPS)
+        if column is None:
+            raise NotAssessed("too_many_groups", attribute=attribute, limit=MAX_GROUPS)
+        return np.array(column.names, dtype=object)[column.codes]
 
     @classmethod
     def merge(cls, parts: Sequence[Self]) -> Self:

@@ -197,7 +197,8 @@ def _losses(scores: Floats, truth: Counts, weights: Floats | None, index: int, *
 
 def _binned(table: pa.Table) -> pa.Table:
     """Replace scores by the lower edge of their bin; a binned score stays as it is."""
-    bits = table.column("score").to_numpy().astype(np.float32).view(np.uint32)
+    largest = float(np.finfo(np.float32).max)
+    bits = np.clip(table.column("score").to_numpy(), -largest, largest).astype(np.float32).view(np.uint32)
     # Flipping makes unsigned order the order of the numbers; twelve bits fall away, twenty stay.
     ordered = np.where(bits >> 31, ~bits, bits | 0x80000000).astype(np.uint32) >> 12 << 12
     back = np.where(ordered >> 31, ordered & 0x7FFFFFFF, ~ordered).astype(np.uint32).view(np.float32)

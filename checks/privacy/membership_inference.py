@@ -194,7 +194,7 @@ def _rows(train_sample: Sample, sample: Sample, contingency: Contingency, shift:
     frequency = dict(zip(table.truths, table.n.sum(axis=(0, 2)).astype(float).tolist(), strict=True))
     matched, *within = Matched.of(train_sample.labels[members], sample.labels[others], frequency)
     members, others = members[within[0]], others[within[1]]
-    blind = shift.scores_of_members[kept[0]][within[0]], shift.scores_of_others[kept[1]][within[1]]
+    blind = shift.scores[0][kept[0]][within[0]], shift.scores[1][kept[1]][within[1]]
     return Rows(members, others, matched, (sure[:split][members], sure[split:][others]), blind)
 
 
@@ -297,7 +297,7 @@ def _at_rates(rows: Rows, roc: Roc, level: float, where: dict[str, str]) -> Iter
     for rate, found in zip(RATES, roc.at(np.array(RATES), level), strict=True):
         at, needed = where | {"fpr": f"{rate:g}"}, ceil(RESOLVED / rate)
         if roc.others < needed - 1e-6:
-            params: dict[str, Scalar] = {"fpr": rate, "found": int(roc.others), "needed": needed}
+            params: dict[str, Scalar] = {"fpr": at["fpr"], "found": int(roc.others), "needed": needed}
             reason = Reason(code="fpr_not_resolved", params=params)
             yield Measurement(metric="tpr_at_fpr", n=rows.n, where=at, status="not_estimable", reason=reason)
         else:

@@ -197,7 +197,7 @@ def test_a_module_that_draws_at_random_draws_the_same_again() -> None:
 
 def test_the_module_names_its_features_and_a_plan_goes_before_it() -> None:
     module = linear()
-    module.feature_names_in_ = ["debt", "income", "owner"]
+    object.__setattr__(module, "feature_names_in_", ["debt", "income", "owner"])
     assert adapt(module, setting(data(features=None))).columns == ("debt", "income", "owner")
     assert adapt(module, setting()).columns == FEATURES
     assert adapt(linear(), setting(data(features=None)), features=FEATURES).columns == FEATURES

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fairwitness.audit import Metric, UserError, artifacts, registry
+from fairwitness.audit import Metric, NotAssessed, UserError, artifacts, registry
 from fairwitness.audit.options import checked_options, needs_of, options_of
 from fairwitness.audit.subject import Subject
 
@@ -107,7 +107,10 @@ class TestEveryCheck:
             for need in check.needs:
                 if need in given:
                     found = parameters[need].annotation
-                    assert found == given[need], f"{check.id}({need}: {found}) is given {given[need]}"
+                    accepted = (
+                        {given[need], given[need] | NotAssessed} if isinstance(given[need], type) else {given[need]}
+                    )
+                    assert found in accepted, f"{check.id}({need}: {found}) is given {given[need]}"
 
     def test_options_have_defaults_and_are_annotated(self, all_checks: dict[str, registry.Check]) -> None:
         for check in all_checks.values():

@@ -60,7 +60,7 @@ MODELS: dict[str, Callable[[], Any]] = {
 }
 
 
-def fitted_where_constant(kind: str, frame: pd.DataFrame, unused: dict[str, object]) -> Any:
+def fitted_where_constant(kind: str, frame: pd.DataFrame, unused: dict[str, Any]) -> Any:
     """A model that is given columns and cannot use them: where it was fitted, they did not vary."""
     rows = frame.assign(**unused)
     encoded = make_column_transformer(

@@ -27,7 +27,7 @@ ROWS = st.lists(
             "score": st.none() | st.sampled_from([-1.0, -0.0, 0.0, 0.25]) | st.floats(0, 1),
             "value": VALUES,
             "answer": VALUES,
-            "weight": st.floats(0, 1e3),
+            "weight": st.just(0.0) | st.floats(1e-9, 1e3),
         }
     ),
     min_size=1,

@@ -134,20 +134,6 @@ def test_scores_beyond_float32_keep_their_order(cut: Cut) -> None:
     assert bins == sorted(bins)
 
 
-def test_weighted_counts_do_not_grow_with_the_rows(cut: Cut, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a pass leaves behind is bounded by the number of cells, with weights as without."""
-    monkeypatch.setattr(ScoreCounts, "EXACT_CELLS", 1 << 10)
-    sizes = {}
-    for weight in (None, "weight"):
-        once, four_times = (
-            ScoreCounts.merge(parts_of(cut, scored(n), rows=2000, weight=weight)).table.num_rows
-            for n in (20_000, 80_000)
-        )
-        sizes[weight] = four_times / once
-    assert sizes[None] < 2
-    assert sizes["weight"] < 2
-
-
 def test_without_scores_there_are_no_classes(cut: Cut) -> None:
     frame = scored(10).drop(columns="score")
     found = ScoreCounts.merge(parts_of(cut, frame, rows=3))

@@ -163,6 +163,16 @@ def test_a_label_that_is_never_predicted_has_no_precision(audit: Audit) -> None:
     assert find(evidence, "f1", **{"class": "c"}).value == 0.0
 
 
+def test_a_label_that_never_occurs_has_no_recall(audit: Audit) -> None:
+    """Nor has the mean over labels: scikit-learn leaves the label out, with a warning."""
+    frame = multiclass(3)
+    evidence = audit(frame.assign(yhat=frame["yhat"].where(frame.index > 50, "d")), PERFORMANCE)
+    assert find(evidence, "recall", **{"class": "d"}).status == "not_estimable"
+    for metric in ("balanced_accuracy", "precision", "recall"):
+        where = {} if metric == "balanced_accuracy" else {"average": "macro"}
+        assert (find(evidence, metric, **where).status == "ok") is (metric == "precision")
+
+
 def test_scores_that_are_no_probabilities_still_rank(audit: Audit) -> None:
     frame = binary(8)
     logits = np.log(frame["score"] / (1 - frame["score"]))

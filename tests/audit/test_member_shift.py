@@ -1,0 +1,194 @@
+"""The blind classifier: what it finds, what it must not find, and copies."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from fairwitness.audit import Dataset
+from fairwitness.audit.engines.local import one_pass
+from fairwitness.audit.evidence import NotAssessed
+from fairwitness.audit.member_shift import CROSS_FITTED, Matched, MemberShift, member_shift
+from fairwitness.audit.models import Setting, logged, python
+from fairwitness.audit.subject import Subject
+from fairwitness.audit.tallies import Contingency, Sample
+
+Change = Callable[[pd.DataFrame], pd.DataFrame]
+
+
+def rows(n: int, seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "number": rng.normal(size=n),
+            "kind": rng.choice(["a", "b", "c"], n),
+            "when": pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 365, n), unit="D"),
+            "note": [" ".join(rng.choice(["good", "bad", "late", "paid", "owes"], 6)) for _ in range(n)],
+            "flag": rng.random(n) < 0.5,
+            "y": rng.integers(0, 2, n),
+        }
+    )
+
+
+def shift(members: pd.DataFrame, others: pd.DataFrame, *, is_logged: bool = False, **meaning: Any) -> MemberShift:
+    data = Dataset(others, train=members, target="y", **meaning)
+    target = data.resolve()
+    setting = Setting(data, target, Path(), "model")
+    if is_logged:
+        model = logged.load(setting, prediction="yhat", score="score")
+    else:
+        model = python.adapt(lambda X: np.full(len(X), 0.3), setting)
+    assert data.train is not None
+    subjects = [Subject(d, target, model, 0) for d in (data, data.train)]
+    found = [one_pass(s, {"sample": Sample, "contingency": Contingency}) for s in subjects]
+    train_sample, sample, contingency = found[1]["sample"], found[0]["sample"], found[0]["contingency"]
+    assert isinstance(train_sample, Sample)
+    assert isinstance(sample, Sample)
+    assert isinstance(contingency, Contingency)
+    return member_shift(subjects[0], train_sample, sample, contingency, np.random.default_rng(0))
+
+
+def test_sets_drawn_alike_cannot_be_told_apart() -> None:
+    found = shift(rows(700, 31), rows(500, 32))
+    low, high = found.interval(0.95)
+    assert low <= 0.5 <= high
+    assert found.n == 1200
+    assert found.columns == ("flag", "kind", "note", "number", "when")
+    assert found.copies == found.repeats == 0
+
+
+CHANGES: dict[str, Change] = {
+    "number": lambda t: t.assign(number=t.number + 1),
+    "kind": lambda t: t.assign(kind=t.kind.replace({"a": "d"})),
+    "when": lambda t: t.assign(when=t.when + pd.Timedelta(days=300)),
+    "weekday": lambda t: t.assign(when=t.when - pd.to_timedelta(t.when.dt.day_of_week, unit="D")),
+    "note": lambda t: t.assign(note=t.note.str.replace("paid", "settled")),
+    "capitals": lambda t: t.assign(note=t.note.str.upper()),
+    "flag": lambda t: t.assign(flag=t.flag | (t.number > 0)),
+    "missing": lambda t: t.assign(number=t.number.where(t.number > -0.5)),
+    "spread": lambda t: t.assign(number=t.number * 3),
+    "label": lambda t: t.assign(y=(t.number > 0).astype(int)),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_change_of_any_kind_of_column_is_found(what: str) -> None:
+    low, _ = shift(rows(600, 3), CHANGES[what](rows(600, 4))).interval(0.95)
+    assert low > 0.55
+
+
+def test_more_of_one_label_is_no_shift() -> None:
+    members, others = rows(1200, 5), rows(1200, 6)
+    for table in (members, others):
+        table["number"] += 2 * table.y
+    members = members[(members.y == 1) | (members.index % 5 == 0)]
+    low, high = shift(members, others).interval(0.95)
+    assert low <= 0.5 <= high
+
+
+def test_rows_on_both_sides_are_members() -> None:
+    members, others = rows(600, 7), rows(600, 8)
+    both = pd.concat([others, members.head(200)], ignore_index=True)
+    found = shift(members, both)
+    assert found.copies == 200
+    assert len(found.others) == 600
+    assert set(found.members) == set(range(600))
+    low, high = found.interval(0.95)
+    assert low <= 0.5 <= high
+
+
+def test_members_that_were_drawn_twice_are_kept_once() -> None:
+    members = pd.concat([rows(400, 9)] * 2, ignore_index=True)
+    found = shift(members, rows(400, 10))
+    assert found.repeats == 400
+    assert len(found.members) == 400
+    low, high = found.interval(0.95)
+    assert low <= 0.5 <= high
+
+
+@pytest.mark.parametrize("others", [120, 3000])
+def test_rows_that_coincide_by_chance_stay(others: int) -> None:
+    rng = np.random.default_rng(11)
+
+    def coarse(n: int) -> pd.DataFrame:
+        return pd.DataFrame({"a": rng.poisson(20, n), "b": rng.poisson(20, n), "y": rng.integers(0, 2, n)})
+
+    found = shift(coarse(3000), coarse(others))
+    assert found.copies == found.repeats == 0
+    low, high = found.interval(0.95)
+    assert low <= 0.5 <= high
+
+
+def test_what_a_logged_model_said_is_not_looked_at() -> None:
+    members, others = rows(400, 12), rows(400, 13)
+    for table, score in ((members, 0.9), (others, 0.1)):
+        table["yhat"], table["score"] = table.y, score
+    found = shift(members, others, is_logged=True, sensitive=["kind"])
+    assert found.columns == ("kind",)
+    low, high = found.interval(0.95)
+    assert low <= 0.5 <= high
+
+
+def test_a_column_of_another_type_on_the_other_side() -> None:
+    members, others = rows(300, 14), rows(300, 15)
+    members["flag"] = members.flag.astype(float)
+    others["kind"] = others.kind.astype("category")
+    low, high = shift(members, others).interval(0.95)
+    assert low <= 0.5 <= high
+
+
+def test_lists_infinities_and_empty_columns() -> None:
+    tables = []
+    for seed in (16, 17):
+        table = rows(300, seed)[["y", "number"]]
+        table.loc[::7, "number"] = np.inf
+        table["empty"] = np.nan
+        table["vector"] = [[x, 1.0] for x in table.number]
+        table["signs"] = [f"!{i}?" for i in range(300)]
+        tables.append(table)
+    low, high = shift(*tables).interval(0.95)
+    assert low <= 0.5 <= high
+
+
+def test_nothing_to_look_at_but_the_label() -> None:
+    found = shift(rows(200, 18)[["y"]].assign(one=1), rows(200, 19)[["y"]].assign(one=1))
+    low, high = found.interval(0.95)
+    assert low < 0.5 < high
+
+
+@pytest.mark.parametrize(
+    ("code", "members", "others"),
+    [
+        ("too_few", rows(30, 20), rows(200, 21)),
+        ("too_few", rows(200, 22), rows(200, 22)),
+        ("too_few", rows(200, 23).assign(y=0), rows(200, 24).assign(y=1)),
+        ("needs_labels", rows(200, 25).assign(y=np.nan), rows(200, 26)),
+    ],
+)
+def test_why_there_is_none(code: str, members: pd.DataFrame, others: pd.DataFrame) -> None:
+    with pytest.raises(NotAssessed) as why:
+        shift(members, others, positive=1)
+    assert why.value.reason.code == code
+
+
+def test_the_interval_allows_for_cross_fitting() -> None:
+    found = shift(rows(400, 27), rows(400, 28))
+    low, high = found.interval(0.95)
+    once_low, once_high = found.matched.interval(found.area, 1.96)
+    assert (high - low) / (once_high - once_low) == pytest.approx(CROSS_FITTED**0.5, rel=0.01)
+
+
+def test_a_match_has_the_audited_mix() -> None:
+    members, others = (
+        np.array(list(text), dtype=object) for text in ("a" * 30 + "b" * 10 + "c" * 3, "a" * 8 + "b" * 24)
+    )
+    matched, kept, kept_others = Matched.of(members, others, {"a": 10.0, "b": 30.0, "c": 5.0})
+    assert len(kept) == 40
+    assert len(kept_others) == 32
+    for side, weights in zip((matched.members, matched.others), matched.weights, strict=True):
+        assert np.bincount(side, weights) == pytest.approx([0.25, 0.75])
+    assert pa.array(kept).to_pylist() == list(range(40))
