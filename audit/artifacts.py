@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fairwitness.audit.errors import UserError, foreign_code
 from fairwitness.audit.evidence import NotAssessed
 from fairwitness.audit.options import needs_of, takes_refusals
 from fairwitness.audit.subject import Subject
@@ -44,8 +45,17 @@ def providers() -> dict[str, Provider]:
 
     Other packages add theirs by the entry-point group `fairwitness.artifacts`.
     """
-    own = {name: _imported(reference) for name, reference in DERIVED.items()}
-    return own | {entry.name: entry.load() for entry in entry_points(group="fairwitness.artifacts")}
+    found = {name: _imported(reference) for name, reference in DERIVED.items()}
+    taken = {*TALLIES, *(TRAIN + name for name in TALLIES), *CAPABILITIES, *DERIVED, "subject", "rng"}
+    for entry in entry_points(group="fairwitness.artifacts"):
+        if entry.name in taken:
+            raise UserError(
+                f"an installed package adds an artifact {entry.name!r}, which is there already; uninstall it"
+            )
+        with foreign_code(f"artifact {entry.name!r}"):
+            found[entry.name] = entry.load()
+        taken.add(entry.name)
+    return found
 
 
 def _imported(reference: str) -> Provider:

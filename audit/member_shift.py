@@ -12,6 +12,7 @@ Sources: Lopez-Paz & Oquab (2017), Revisiting classifier two-sample tests, arXiv
 Blind baselines beat membership inference attacks for foundation models, arXiv:2406.16201.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -98,12 +99,10 @@ class Matched:
         Returns:
             The match, and the places of the members and non-members that are in it.
         """
-        there = [name for name, count in sorted(frequency.items()) if name != MISSING and count > 0]
-        names = [n for n in there if min((members == n).sum(), (others == n).sum()) >= LEAST_OF_LABEL]
-        codes = [
-            np.array([{name: i for i, name in enumerate(names)}.get(label, -1) for label in side], dtype=np.int64)
-            for side in (members, others)
-        ]
+        rarer = Counter(members.tolist()) & Counter(others.tolist())
+        names = sorted(n for n in frequency if n != MISSING and frequency[n] > 0 and rarer[n] >= LEAST_OF_LABEL)
+        place = {name: i for i, name in enumerate(names)}
+        codes = [np.array([place.get(n, -1) for n in side], dtype=np.int64) for side in (members, others)]
         kept = [np.flatnonzero(code >= 0) for code in codes]
         counts = np.array([float(frequency[name]) for name in names])
         mix = counts / counts.sum() if names else counts

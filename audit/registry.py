@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from fairwitness.audit.artifacts import known
-from fairwitness.audit.errors import UserError, nearest
+from fairwitness.audit.errors import UserError, foreign_code, nearest
 from fairwitness.audit.evidence import About, Concern, Interval, Measurement, Metric, Quality
 from fairwitness.audit.options import needs_of
 from fairwitness.audit.statistics.intervals import critical_value, wilson
@@ -80,7 +80,13 @@ def _modules() -> Iterator[tuple[str, ModuleType]]:
                 if not file.name.startswith("_"):
                     yield f"{concern.name}.{file.name}", import_module(f"{CHECKS}.{concern.name}.{file.name}")
     for entry in entry_points(group=CHECKS):
-        yield entry.name, entry.load()
+        where = f"check {entry.name!r} of the package {entry.dist.name if entry.dist else '?'}"
+        with foreign_code(where):
+            module = entry.load()
+        for needed in ("measure", "METRICS"):
+            if not hasattr(module, needed):
+                raise UserError(f"{where}: the module {entry.value} has no {needed}")
+        yield entry.name, module
 
 
 @cache
@@ -102,12 +108,20 @@ def _quality() -> dict[str, tuple[Quality, ...]]:
     return found
 
 
+def packages_of(ids: Iterable[str]) -> list[str]:
+    """Names of the installed packages that some checks come from; none for those that are shipped."""
+    wanted = set(ids)
+    found = {entry.dist.name for entry in entry_points(group=CHECKS) if entry.dist is not None and entry.name in wanted}
+    return sorted(found)
+
+
 def concern(name: str) -> Concern:
     """The introduction of a concern, from the docstring of its folder."""
     try:
         text = inspect.getdoc(import_module(f"{CHECKS}.{name}")) or ""
-    except ImportError:  # a concern that only an installed package has
-        text = ""
+    except ImportError:  # a concern that only an installed package has: its own introduction
+        modules = [check.measure.__module__ for check in checks().values() if check.concern == name]
+        text = inspect.getdoc(import_module(modules[0].rpartition(".")[0] or modules[0])) or "" if modules else ""
     title, _, summary = text.partition("\n")
     return Concern(title=title.rstrip(".") or name, summary=" ".join(summary.split()))
 
@@ -176,4 +190,21 @@ def adapters() -> dict[str, Callable[[], Any]]:
         for file in iter_modules(package.__path__)
         if not file.name.startswith("_")
     }
-    return own | {entry.name: entry.load for entry in entry_points(group=ADAPTERS)}
+    return own | third_party(ADAPTERS, own)
+
+
+def third_party(group: str, own: Iterable[str]) -> dict[str, Callable[[], Any]]:
+    """What other packages add under an entry-point group, by name: each a function that loads it.
+
+    Raises:
+        UserError: a package takes a name that is taken: it must not be able to stand in for what is shipped.
+    """
+    found: dict[str, Callable[[], Any]] = {}
+    for entry in entry_points(group=group):
+        if entry.name in found or entry.name in own:
+            package = entry.dist.name if entry.dist else "?"
+            raise UserError(
+                f"the package {package} adds {entry.name!r} to {group}, which is there already; uninstall it"
+            )
+        found[entry.name] = entry.load
+    return found

@@ -4,7 +4,7 @@ import platform
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -39,7 +39,10 @@ from fairwitness.audit.registry import Check
 from fairwitness.audit.subject import Subject
 from fairwitness.audit.tallies import Contingency, Fingerprint, Tally
 
-PACKAGES = ("fairwitness", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "fairlearn", "pydantic")
+PACKAGES = (
+    "fairwitness", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "fairlearn", "pydantic", "shap",
+    "woodelf-explainer", "torch", "captum",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -221,7 +224,7 @@ class _Audit:
             concerns={check.concern: registry.concern(check.concern) for check in self.checks.values()},
             checks=tuple(sorted(results, key=lambda result: result.id)),
             interrupted=interrupted,
-            environment=environment(),
+            environment=environment(self.checks),
             timing=Timing(
                 started=self.started.isoformat(timespec="seconds"),
                 seconds=round(time.monotonic() - self.clock, 3),
@@ -363,10 +366,14 @@ def _encodable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def environment() -> dict[str, JsonValue]:
-    """Versions and processor type: with the plan and the data, what a digest depends on."""
+def environment(checks: Iterable[str] = ()) -> dict[str, JsonValue]:
+    """Versions and processor type: with the plan and the data, what a digest depends on.
+
+    Args:
+        checks: ids of the checks that are run; the packages that they come from are named too.
+    """
     packages: dict[str, JsonValue] = {}
-    for name in PACKAGES:
+    for name in (*PACKAGES, *registry.packages_of(checks)):
         try:
             packages[name] = version(name)
         except PackageNotFoundError:

@@ -37,6 +37,11 @@ class Axis:
         """Give the place of a value as an SVG percentage."""
         return _percentage(self.share(value))
 
+    def between(self, low: float, high: float) -> "Zone":
+        """Give the stretch between two values."""
+        start, stop = self.share(low), self.share(high)
+        return Zone(_percentage(start), _percentage(stop - start))
+
 
 @dataclass(frozen=True)
 class Zone:

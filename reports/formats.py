@@ -5,6 +5,7 @@ Other packages add formats by the entry-point group `fairwitness.reports`.
 
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import PurePath
 from typing import Protocol, cast
 
 from fairwitness.audit.errors import UserError, nearest
@@ -12,6 +13,7 @@ from fairwitness.audit.evidence import Evidence
 
 OWN = ("html",)
 GROUP = "fairwitness.reports"
+TAKEN = ("evidence.json", "manifest.json", "report.html")
 
 
 class Exporter(Protocol):
@@ -38,12 +40,17 @@ def exporter(name: str, *, where: str) -> Exporter:
     Raises:
         UserError: there is no such format.
     """
+    others = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if both := sorted(set(OWN) & set(others)):
+        raise UserError(f"an installed package adds a report format {both[0]!r}, which is there already; uninstall it")
     if name in OWN:
         return cast(Exporter, import_module(f"fairwitness.reports.{name}"))
-    others = {entry.name: entry for entry in entry_points(group=GROUP)}
     if name not in others:
         raise UserError(f"{where}: no report format {name!r}{nearest(name, [*OWN, *others])}")
-    return cast(Exporter, others[name].load())
+    module = cast(Exporter, others[name].load())
+    if PurePath(module.FILE).name != module.FILE or module.FILE in TAKEN:
+        raise UserError(f"{where}: the format {name!r} would write {module.FILE!r}; expected a plain name of its own")
+    return module
 
 
 def known_locale(locale: str, *, where: str) -> None:

@@ -152,6 +152,7 @@ ACCESS: dict[str, str] = {
     "labels": "decisions only",
     "values": "predicted values",
     "logged": "logged predictions",
+    "gradients": "scores, decisions and gradients",
     "none": "no model",
 }
 
@@ -165,6 +166,9 @@ FACTS: dict[str, str] = {
     "type": "Type",
     "answers": "Answers with",
     "prediction": "Column of predictions",
+    "link": "Link",
+    "gradients of": "Gradients of",
+    "weights_sha256": "SHA-256 of the weights",
 }
 
 

@@ -117,7 +117,8 @@ def _missing_values(
         where = {"column": column} if column else {}
         shares = Shares(None, ("",), *_counts([missing.rows], [found]), where=where)
         for measurement in by_group("missing_share", shares, level, least):
-            table = _by_group_table(missing, contingency, column) if column else None
+            # Of a handful of gaps the groups say nothing.
+            table = _by_group_table(missing, contingency, column) if column and found >= least else None
             facts: dict[str, Scalar] = {"Rows without a value": found}
             yield measurement.model_copy(update={"details": Details(facts=facts, table=table)})
     for attribute in contingency.layout.attributes:

@@ -16,8 +16,9 @@ defaulters), and a model that remembers rows may give away more of them. It also
 
 What it cannot show: that there is no leak. Stronger attackers train reference models of their own, ask about altered
 rows or see the model's inside; an area near .5 does not speak of them, nor of single rows that are remembered among
-thousands that are not. The audited rows must be drawn like the training rows; the blind classifier finds many
-differences and not all, and of logged predictions it sees only sensitive columns and labels. Row weights are not used.
+thousands that are not. An advantage is that of the thresholds chosen, a little below the largest. The audited rows must
+be drawn like the training rows; the blind classifier finds many differences and not all, and of logged predictions it
+sees only sensitive columns and labels. Row weights are not used.
 
 References:
 
@@ -297,7 +298,7 @@ def _at_rates(rows: Rows, roc: Roc, level: float, where: dict[str, str]) -> Iter
     for rate, found in zip(RATES, roc.at(np.array(RATES), level), strict=True):
         at, needed = where | {"fpr": f"{rate:g}"}, ceil(RESOLVED / rate)
         if roc.others < needed - 1e-6:
-            params: dict[str, Scalar] = {"fpr": at["fpr"], "found": int(roc.others), "needed": needed}
+            params: dict[str, Scalar] = {"fpr": at["fpr"], "found": round(roc.others), "needed": needed}
             reason = Reason(code="fpr_not_resolved", params=params)
             yield Measurement(metric="tpr_at_fpr", n=rows.n, where=at, status="not_estimable", reason=reason)
         else:

@@ -31,7 +31,7 @@ from fairwitness.reports.visible import visible
 VOID = {"meta", "br", "wbr"}
 LAYOUT_TAGS = (
     "html head meta title style body a header main nav footer section article div span p h1 h2 h3 h4 ul li dl dt dd "
-    "table caption thead tbody tr th td strong code pre q bdi br wbr figure figcaption"
+    "table caption thead tbody tr th td strong code pre q bdi br wbr figure figcaption b i"
 )
 SVG_TAGS = "svg desc defs g use line circle rect path text polyline polygon"
 TAGS = {
@@ -350,7 +350,7 @@ def test_many_groups_are_all_in_the_table_and_the_first_are_drawn(evidences: Cal
     fairness = next(check for check in evidences().checks if check.id == "fairness.group")
     text = render(evidences(checks=(many_groups(fairness, 200),), gates=(), verdict=None))
     assert text.count("00199") == 2
-    assert text.count('class="strip"') == 2 * 40
+    assert text.count('class="s"') == 2 * 40
     assert "Of 200 rows the first 40 are drawn; all numbers are in the table." in text
 
 

@@ -99,6 +99,15 @@ def test_a_constant_prediction_explains_nothing(audit: Audit) -> None:
     assert found.value == pytest.approx(0.0, abs=1e-12)
 
 
+def test_errors_of_one_size_still_have_a_mean_and_explain_something(audit: Audit) -> None:
+    """Always off by 1, up or down: the absolute error does not vary, the signed one does."""
+    frame = numbers(12)
+    off = np.where(frame.index % 3 == 0, 1.0, -1.0)
+    evidence = audit(frame.assign(y=frame["y"].round(), yhat=frame["y"].round() + off), REGRESSION, task="regression")
+    assert find(evidence, "mean_error").value == pytest.approx(off.mean(), abs=1e-12)
+    assert find(evidence, "r2").status == "ok"
+
+
 @pytest.mark.parametrize(("n", "estimable"), [(9, False), (10, True)])
 def test_min_denominator(audit: Audit, n: int, estimable: bool) -> None:
     evidence = audit(numbers(9, n=n), REGRESSION)
