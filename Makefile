@@ -49,6 +49,7 @@ unit: .venv/.all
 
 bench: .venv/.all
 	$(BIN)/python benchmarks/fairness_vs_fairlearn.py
+	$(BIN)/python benchmarks/planted.py --write
 
 clean:
 	rm -rf .venv build dist *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis fairwitness-demo

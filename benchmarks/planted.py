@@ -128,9 +128,123 @@ def performance_designs() -> list[Design]:
     ]  # fmt: skip
 
 
+def people(seed: int, n: int) -> pd.DataFrame:
+    """Rows with ten features of which two matter, a group that does not, and labels with noise."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(rng.normal(size=(n, 10)), columns=[f"x{i}" for i in range(10)])
+    frame["group"] = rng.integers(0, 2, n)
+    frame["y"] = (frame.x0 + frame.x1 + rng.normal(size=n) > 0).astype(int)
+    return frame
+
+
+def privacy_designs() -> list[Design]:
+    """Models that know their training rows by heart, and models that saw neither set."""
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.linear_model import LogisticRegression
+
+    auc = "privacy.membership_inference.auc"
+
+    def attacked(model: object, fitted: pd.DataFrame, members: pd.DataFrame, others: pd.DataFrame) -> Evidence:
+        names = [f"x{i}" for i in range(10)]
+        model.fit(fitted[names], fitted.y)  # type: ignore[attr-defined]
+        data = Dataset(others, target="y", train=members)
+        return run(model, data, checks=["privacy"], gates=[{"metric": auc, "where": {"attack": "loss"}, "max": 0.55}])
+
+    def overfitted(seed: int) -> bool:
+        rows = people(seed, 1000)
+        forest = RandomForestClassifier(30, bootstrap=False, random_state=0)
+        return attacked(forest, rows[:500], rows[:500], rows[500:]).gates[0].verdict == "fail"
+
+    def strangers(seed: int) -> bool:
+        rows = people(seed, 1500)
+        evidence = attacked(LogisticRegression(), rows[1000:], rows[:500], rows[500:1000])
+        return not covers(evidence.find(auc, attack="loss"), 0.5)
+
+    def logistic(seed: int) -> bool:
+        rows = people(seed, 1000)
+        return attacked(LogisticRegression(C=0.1), rows[:500], rows[:500], rows[500:]).gates[0].verdict == "fail"
+
+    check = "privacy.membership_inference"
+    return [
+        Design(check, "power", "a forest that knows its 500 rows by heart; gate: area at most .55", overfitted, 0.25),
+        Design(
+            check, "false alarms", "a model that saw neither set; the interval of the area excludes .5", strangers, 0.5
+        ),
+        Design(check, "false alarms", "a regularised logistic regression; gate: area at most .55", logistic, 0.5),
+    ]
+
+
+def explanation_designs() -> list[Design]:
+    """Models that use nothing but the group, and models that are given it and ignore it."""
+    from sklearn.tree import DecisionTreeClassifier
+
+    share = "explanation.attribution.sensitive_share"
+    names = ["group", *(f"x{i}" for i in range(10))]
+
+    def of_group(seed: int, target: str, gate: dict[str, float]) -> str:
+        rows = people(seed, 600)
+        rows["decided"] = rows.group if target == "group" else (rows.x0 > 0).astype(int)
+        model = DecisionTreeClassifier(max_depth=2, random_state=0).fit(rows[names], rows.decided)
+        data = Dataset(rows.drop(columns="decided"), target="y", sensitive=["group"])
+        gates = [{"metric": share, "attribute": "group", **gate}]
+        return run(model, data, checks=["explanation"], gates=gates).gates[0].verdict
+
+    check = "explanation.attribution"
+    return [
+        Design(
+            check, "power", "a tree that uses the group alone; gate: share of the group at most .95",
+            lambda seed: of_group(seed, "group", {"max": 0.95}) == "fail", 0.15,
+        ),
+        Design(
+            check, "false alarms", "a tree that is given the group and ignores it; gate: share at most .05",
+            lambda seed: of_group(seed, "x0", {"max": 0.05}) == "fail", 0.15,
+        ),
+    ]  # fmt: skip
+
+
+def data_quality_designs() -> list[Design]:
+    """Columns that say nothing, columns that say everything, and rows that stand there twice."""
+    leak = "data_quality.table.label_leak"
+    names = [f"x{i}" for i in range(5)]
+
+    def table(seed: int, **columns: object) -> Evidence:
+        rng = np.random.default_rng(seed)
+        frame = pd.DataFrame(rng.normal(size=(600, 5)), columns=names)
+        frame["y"] = rng.integers(0, 2, 600)
+        frame["yhat"] = 0
+        copied = columns.get("copied", 0)
+        if columns.get("leak"):
+            frame["x0"] = frame.y + rng.normal(size=600) * 0.2
+        frame = pd.concat([frame, frame[: int(str(copied))]], ignore_index=True)
+        data = Dataset(frame, target="y", features=names)
+        return run(LOGGED, data, checks=["data_quality"], gates=[{"metric": leak, "max": 0.65}])
+
+    def accused(seed: int, **columns: object) -> bool:
+        return any(gate.verdict == "fail" for gate in table(seed, **columns).gates)
+
+    check = "data_quality.table"
+    return [
+        Design(check, "false alarms", "five columns of noise; gate: area of a column alone at most .65", accused, 0.5),
+        Design(
+            check, "power", "a column that gives the label away; gate: area of a column alone at most .65",
+            lambda seed: accused(seed, leak=True), 0.25,
+        ),
+        Design(
+            check, "power", "37 rows that stand there twice; counted exactly",
+            lambda seed: table(seed, copied=37).find("data_quality.table.duplicate_rows").value == 37, 0.25,
+        ),
+    ]  # fmt: skip
+
+
 def all_designs() -> list[Design]:
     """Every design, in the order of the checks."""
-    return [*fairness_designs(), *performance_designs()]
+    return [
+        *data_quality_designs(),
+        *explanation_designs(),
+        *fairness_designs(),
+        *performance_designs(),
+        *privacy_designs(),
+    ]
 
 
 def main() -> None:
