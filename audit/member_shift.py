@@ -40,7 +40,7 @@ FOLDS = 5
 
 # Rows in different folds score each other: where there is nothing to learn, what one row teaches of another is what
 # that teaches of it. Every pair counts twice, and the area varies twice as much as DeLong's variance says, which takes
-# the classifier as given. (At no shift 1.7 to 2.0 times; coverage .80 to .89 without this, .96 with it: 150
+# the classifier as given. (At no shift 1.8 to 2.1 times; coverage .82 to .88 without this, .94 to .97 with it: 200
 # simulations each of 200 + 200 to 1,200 + 800 rows, 3 to 30 columns.)
 CROSS_FITTED = 2.0
 
