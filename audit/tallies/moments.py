@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import fsum
 from typing import Self
 
 import numpy as np
@@ -18,9 +19,13 @@ from fairwitness.audit.tallies.contingency import thinned
 class Moments:
     """Sums of errors and values of a regression, by all sensitive columns.
 
+    Powers of the truth are summed about the mean of their batch, and moved to the mean of all when they are asked for:
+    sums about 0 would lose their digits where the truth is far from it.
+
     Attributes:
-        table: key columns `a0`, `a1`, ...; `n`, `batch`, and weighted sums: `w`, `w2`, of the error e = prediction -
-            truth `e`, `abs_e`, `e2`, `e4`, of the truth y `y`, `y2`, `y3`, `y4`, and `e2y`, `e2y2`.
+        table: key columns `a0`, `a1`, ...; `n`, `batch`, the batch's `centre` c, and weighted sums: `w`, `w2`, of the
+            error e = prediction - truth `e`, `abs_e`, `e2`, `e4`, of d = truth - c `d`, `d2`, `d3`, `d4`, and `e2d`,
+            `e2d2`.
         crowded: sensitive columns with too many values: they are not in the table.
         missing: rows without a true or a predicted value.
     """
@@ -41,16 +46,19 @@ class Moments:
         used = np.isfinite(y) & np.isfinite(predicted)
         y, e = y[used], (predicted - y)[used]
         w = np.ones(len(y)) if batch.weights is None else batch.weights[used]
-        e2, y2 = e * e, y * y
+        centre = float(y.mean()) if len(y) else 0.0
+        d, e2 = y - centre, e * e
+        d2 = d * d
         sums = {
             "w": w, "w2": w * w, "e": w * e, "abs_e": w * np.abs(e), "e2": w * e2, "e4": w * e2 * e2,
-            "y": w * y, "y2": w * y2, "y3": w * y2 * y, "y4": w * y2 * y2, "e2y": w * e2 * y, "e2y2": w * e2 * y2,
+            "d": w * d, "d2": w * d2, "d3": w * d2 * d, "d4": w * d2 * d2, "e2d": w * e2 * d, "e2d2": w * e2 * d2,
         }  # fmt: skip
         keys = {}
         for i, name in enumerate(batch.layout.attributes):
             column = batch.groups[name] or Coded(np.zeros(batch.rows, dtype=np.int64), (MISSING,))
             keys[f"a{i}"] = Coded(column.codes[used], column.names)
         table = cells.count(keys, sums, rows=len(y), batch=batch.index)
+        table = table.append_column("centre", pa.array(np.full(table.num_rows, centre)))
         attributes = batch.layout.attributes
         crowded = frozenset(name for name in attributes if batch.groups[name] is None)
         return cls(batch.layout, *thinned([table], attributes, crowded), int((~used).sum()))
@@ -63,6 +71,23 @@ class Moments:
         return cls(first.layout, *joined, sum(part.missing for part in parts))
 
     def total(self) -> dict[str, float]:
-        """The sums over all rows."""
-        _, sums = cells.settle(self.table, [])
-        return {name: float(values[0]) for name, values in sums.items()} if self.table.num_rows else {"n": 0.0}
+        """The sums over all rows, with `y` the mean of the truth and the powers of d about that mean.
+
+        Returns:
+            The sums by name; without rows, or without weight, `w` is 0 and there is no mean.
+        """
+        part = {name: self.table.column(name).to_numpy() for name in self.table.column_names if name not in self._keys}
+        total = {name: fsum(part[name]) for name in ("n", "w", "w2", "e", "abs_e", "e2", "e4")}
+        if not total["w"]:
+            return total
+        total["y"] = mean = fsum(part["w"] * part["centre"] + part["d"]) / total["w"]
+        h = part["centre"] - mean  # (d + h) is the truth less the mean of all
+        d1, d2, d3, d4 = (part[name] for name in ("d", "d2", "d3", "d4"))
+        total["d2"] = fsum(d2 + 2 * h * d1 + h**2 * part["w"])
+        total["d4"] = fsum(d4 + 4 * h * d3 + 6 * h**2 * d2 + 4 * h**3 * d1 + h**4 * part["w"])
+        total["e2d2"] = fsum(part["e2d2"] + 2 * h * part["e2d"] + h**2 * part["e2"])
+        return total
+
+    @property
+    def _keys(self) -> set[str]:
+        return {f"a{i}" for i in range(len(self.layout.attributes))}

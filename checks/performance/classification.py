@@ -216,6 +216,10 @@ def _of_scores(counts: ScoreCounts, positive: str | None, level: float, least: i
             yield from (_too_few(m, least, min(members, others), what, where) for m in metrics[:2])
             continue
         scores, hits, misses = counts.by_score(label)
+        if not hits.any() or not misses.any():
+            what = "negatives" if hits.any() else "positives"
+            yield from (_too_few(m, least, 0, what, where) for m in metrics[:2])
+            continue
         curves = [roc(hits * scale, misses * scale, level)]
         if counts.low >= 0 and counts.high <= 1:
             curves.append(reliability(scores, hits * scale, misses * scale, level))

@@ -48,39 +48,43 @@ def measure(
     """
     total = moments.total()
     n = int(total["n"])
-    if n < max(2, min_denominator):
-        reason = Reason(code="too_few", params={"needed": min_denominator, "found": n, "what": "labelled rows"})
+    if n < max(2, min_denominator) or not total["w"]:
+        found = n if total["w"] else 0
+        reason = Reason(code="too_few", params={"needed": min_denominator, "found": found, "what": "labelled rows"})
         yield from (Measurement(metric=m, n=n, status="not_estimable", reason=reason) for m in METRICS)
         return
     effective = total["w"] ** 2 / total["w2"]
-    m = {name: value / total["w"] for name, value in total.items()}  # weighted means of the monomials
-    if m["e4"] <= m["e2"] ** 2 * (1 + 1e-12):
-        # All errors are equally large: there is no variance to build an interval on.
-        reason = Reason(code="no_variation")
-        yield from (Measurement(metric=name, n=n, status="not_estimable", reason=reason) for name in METRICS)
-        return
+    m = {name: value / total["w"] for name, value in total.items() if name != "y"}  # weighted means
 
-    def of_mean(value: float, square: float, bounds: tuple[float | None, float | None]) -> tuple[float, float]:
-        return mean(value * effective, square * effective, effective, level, bounds)
-
-    def said(metric: str, value: float, limits: tuple[float, float], method: str) -> Measurement:
+    def said(metric: str, value: float, limits: tuple[float, float] | None, method: str) -> Measurement:
+        if limits is None:
+            return Measurement(metric=metric, n=n, status="not_estimable", reason=Reason(code="no_variation"))
         interval = Interval(low=limits[0], high=limits[1], level=level, method=method)
         return Measurement(metric=metric, value=value, interval=interval, n=n)
 
-    yield said("mean_error", m["e"], of_mean(m["e"], m["e2"], (None, None)), "Student t of a mean")
-    yield said("mean_absolute_error", m["abs_e"], of_mean(m["abs_e"], m["e2"], (0.0, None)), "Student t of a mean")
-    low, high = of_mean(m["e2"], m["e4"], (0.0, None))
-    yield said("root_mean_squared_error", sqrt(m["e2"]), (sqrt(low), sqrt(high)), "Root of a Student t interval")
+    def of_mean(value: float, square: float, least: float | None) -> tuple[float, float] | None:
+        """Limits of a mean from its square; none where nothing varies, for there is nothing to build them on."""
+        if square - value**2 <= 1e-12 * square:
+            return None
+        return mean(value * effective, square * effective, effective, level, (least, None))
 
-    # Central moments of the truth about its mean, and the influence of one row on 1 - E[e^2] / Var[y].
-    c = m["y"]
-    variance = m["y2"] - c**2
-    if variance <= 1e-12 * max(m["y2"], 1e-300):
-        yield Measurement(metric="r2", n=n, status="not_estimable", reason=Reason(code="no_variation"))
-        return
-    fourth = m["y4"] - 4 * c * m["y3"] + 6 * c**2 * m["y2"] - 3 * c**4
-    cross = m["e2y2"] - 2 * c * m["e2y"] + c**2 * m["e2"]
-    a, b = m["e2"], variance
-    influence = (m["e4"] - a**2) / b**2 - 2 * a * (cross - a * b) / b**3 + a**2 * (fourth - b**2) / b**4
-    value, half = 1 - a / b, critical_value(level) * sqrt(max(influence, 0.0) / effective)
-    yield said("r2", value, (value - half, min(value + half, 1.0)), "Influence function")
+    student = "Student t of a mean"
+    yield said("mean_error", m["e"], of_mean(m["e"], m["e2"], None), student)
+    yield said("mean_absolute_error", m["abs_e"], of_mean(m["abs_e"], m["e2"], 0.0), student)
+    squared = of_mean(m["e2"], m["e4"], 0.0)
+    root = None if squared is None else (sqrt(squared[0]), sqrt(squared[1]))
+    yield said("root_mean_squared_error", sqrt(m["e2"]), root, "Root of a Student t interval")
+    yield said("r2", *_explained(m, effective, critical_value(level)), "Influence function")
+
+
+def _explained(m: dict[str, float], effective: float, critical: float) -> tuple[float, tuple[float, float] | None]:
+    """1 - E[e^2] / Var[y], and its limits from the influence of one row; none where the truth does not vary."""
+    a, b = m["e2"], m["d2"]
+    if not b:
+        return 0.0, None
+    influence = (m["e4"] - a**2) / b**2 - 2 * a * (m["e2d2"] - a * b) / b**3 + a**2 * (m["d4"] - b**2) / b**4
+    value = 1 - a / b
+    if influence <= 0:
+        return value, None
+    half = critical * sqrt(influence / effective)
+    return value, (value - half, min(value + half, 1.0))

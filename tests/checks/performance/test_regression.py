@@ -93,10 +93,21 @@ def test_a_constant_target_has_no_r2(audit: Audit) -> None:
     assert find(evidence, "root_mean_squared_error").status == "ok"
 
 
-def test_a_constant_prediction_explains_nothing(audit: Audit) -> None:
+def test_a_constant_prediction_explains_less_than_nothing(audit: Audit) -> None:
+    frame = numbers(8).assign(yhat=6.0)
+    found = find(audit(frame, REGRESSION), "r2")
+    assert found.value is not None
+    assert found.value == pytest.approx(sk.r2_score(frame["y"], frame["yhat"]), abs=1e-12)
+    assert found.value < 0
+    low, high = limits(found)
+    assert low < found.value < high
+
+
+def test_predicting_the_mean_of_the_rows_is_never_certain(audit: Audit) -> None:
+    """There the first-order variance of r2 is 0: it is not estimable, rather than 0 without doubt."""
     frame = numbers(8)
     found = find(audit(frame.assign(yhat=frame["y"].mean()), REGRESSION), "r2")
-    assert found.value == pytest.approx(0.0, abs=1e-12)
+    assert found.interval is None or found.interval.low < found.interval.high
 
 
 def test_errors_of_one_size_still_have_a_mean_and_explain_something(audit: Audit) -> None:
