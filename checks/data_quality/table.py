@@ -41,12 +41,12 @@ import numpy as np
 from pydantic import Field
 
 from fairwitness.audit.columns import MISSING
+from fairwitness.audit.comparison import Shares, between_groups, by_group, weighted
 from fairwitness.audit.evidence import Details, Interval, Measurement, Metric, NotAssessed, Scalar, Table
 from fairwitness.audit.overlap import Overlap
 from fairwitness.audit.statistics.intervals import critical_value, wilson
 from fairwitness.audit.tallies import Contingency, Crosstab, Missing, Rows, Sample
 from fairwitness.checks.data_quality._power import AUC, LAMBDA, Power, powers, problem_of
-from fairwitness.checks.data_quality._shares import Shares, by_group, difference, weighted
 
 QUALITY: dict[str, Any] = {"evidence": ("EV-DATA-QUALITY",)}
 SHARE: dict[str, Any] = {"range": (0.0, 1.0), **QUALITY}
@@ -116,7 +116,7 @@ def _missing_values(
     for column, found in missing.by_column().items():
         where = {"column": column} if column else {}
         shares = Shares(None, ("",), *_counts([missing.rows], [found]), where=where)
-        for measurement in by_group("missing_share", shares, level, least):
+        for measurement in by_group("missing_share", shares, level=level, least=least):
             # Of a handful of gaps the groups say nothing.
             table = _by_group_table(missing, contingency, column) if column and found >= least else None
             facts: dict[str, Scalar] = {"Rows without a value": found}
@@ -130,8 +130,8 @@ def _missing_values(
         lacking = missing.by_group(attribute)
         counts = _counts(list(sizes.values()), [lacking.get(group, 0) for group in sizes])
         shares = Shares(attribute, tuple(sizes), *counts)
-        yield from by_group("missing_share", shares, level, least)
-        yield difference("missing_share_difference", shares, level, least, rng)
+        yield from by_group("missing_share", shares, level=level, least=least)
+        yield between_groups("missing_share_difference", [shares], rng, level=level, least=least)
 
 
 def _counts(n: list[int], x: list[int]) -> tuple[Any, Any, Any]:
@@ -212,7 +212,7 @@ def _groups(contingency: Contingency, level: float, least: int) -> Iterator[Meas
         w, k = table.w.sum(axis=(1, 2)), len(table.groups)
         n, x = weighted(np.full(k, w.sum()), np.full(k, table.w2.sum()), w)
         count = np.full(k, table.n.sum())
-        yield from by_group("group_share", Shares(attribute, table.groups, count, n, x), level, least)
+        yield from by_group("group_share", Shares(attribute, table.groups, count, n, x), level=level, least=least)
 
 
 def _base_rates(contingency: Contingency, rng: np.random.Generator, level: float, least: int) -> Iterator[Measurement]:
@@ -245,14 +245,14 @@ def _label_shares(
     level: float,
     least: int,
 ) -> Iterator[Measurement]:
-    yield from by_group("base_rate", _labelled(whole, label, where), level, least)
+    yield from by_group("base_rate", _labelled(whole, label, where), level=level, least=least)
     for attribute, table in contingency.by_attribute():
         if isinstance(table, NotAssessed):
             yield _refused("base_rate_difference", table, 0, attribute=attribute, where=where)
         else:
             shares = _labelled(table, label, where)
-            yield from by_group("base_rate", shares, level, least)
-            yield difference("base_rate_difference", shares, level, least, rng)
+            yield from by_group("base_rate", shares, level=level, least=least)
+            yield between_groups("base_rate_difference", [shares], rng, level=level, least=least)
 
 
 def _labelled(table: Crosstab, label: str, where: dict[str, str]) -> Shares:

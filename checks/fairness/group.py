@@ -23,23 +23,14 @@ References:
 - Hothorn, Bretz & Westfall (2008), Simultaneous inference in general parametric models, Biometrical Journal 50:346-363
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from fairwitness.audit.evidence import Details, Excluded, Interval, Measurement, Metric, NotAssessed, Reason, Scalar
-from fairwitness.audit.statistics.intervals import critical_value, wilson
-from fairwitness.audit.statistics.multiplicity import (
-    homogeneity,
-    ratio_interval,
-    shrunken_deviation,
-    simultaneous_critical,
-    spread_interval,
-)
+from fairwitness.audit.comparison import Shares, between_groups, by_group, weighted
+from fairwitness.audit.evidence import Measurement, Metric, NotAssessed, Reason
 from fairwitness.audit.tallies import Contingency, Crosstab
 
 RATE: dict[str, Any] = {"range": (0.0, 1.0), "evidence": ("EV-GROUP-RATE",)}
@@ -91,28 +82,6 @@ _RATIOS = {
 }
 
 
-@dataclass(frozen=True)
-class Rates:
-    """One rate of every group.
-
-    Attributes:
-        what: what the denominator counts.
-        count: rows in the denominator, shape (groups,).
-        n: effective trials (sum w)^2 / sum w^2, shape (groups,).
-        x: effective successes, rate x n, shape (groups,).
-    """
-
-    what: str
-    groups: tuple[str, ...]
-    count: NDArray[np.int64]
-    n: NDArray[np.float64]
-    x: NDArray[np.float64]
-
-    def of(self, kept: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Successes and trials of some groups."""
-        return self.x[kept], self.n[kept]
-
-
 def measure(
     contingency: Contingency,
     rng: np.random.Generator,
@@ -152,7 +121,7 @@ def _of_attribute(
     labelled = table.n[:, :2].sum() > 0
     for metric, rate in rates.items():
         if labelled or metric == "selection_rate":
-            yield from _by_group(metric, attribute, rate, level, least, refused)
+            yield from by_group(metric, rate, level=level, least=least, refused=refused)
     for metric, names in (_GAPS | _RATIOS).items():
         compared = [rates[name] for name in names]
         n = int(max(rate.count.sum() for rate in compared))
@@ -161,128 +130,16 @@ def _of_attribute(
         elif refused is not None:
             yield _not_estimable(metric, attribute, n, refused)
         else:
-            yield _between_groups(metric, attribute, compared, rng, level, least)
+            yield between_groups(metric, compared, rng, level=level, least=least, ratio=metric in _RATIOS)
 
 
-def _rates(table: Crosstab, metric: str) -> Rates:
+def _rates(table: Crosstab, metric: str) -> Shares:
     what, counted, successes = _CELLS[metric]
     denominator = np.array(counted, dtype=bool)
     w, w2 = table.w[:, denominator].sum(axis=1), table.w2[:, denominator].sum(axis=1)
-    hit = table.w[:, np.array(successes, dtype=bool)].sum(axis=1)
-    n = np.divide(w * w, w2, out=np.zeros_like(w), where=w2 > 0)
-    rate = np.divide(hit, w, out=np.zeros_like(w), where=w > 0)
-    return Rates(what, table.groups, table.n[:, denominator].sum(axis=1), n, rate * n)
+    n, x = weighted(w, w2, table.w[:, np.array(successes, dtype=bool)].sum(axis=1))
+    return Shares(table.attribute, table.groups, table.n[:, denominator].sum(axis=1), n, x, what)
 
 
-def _by_group(
-    metric: str, attribute: str, rates: Rates, level: float, least: int, refused: Reason | None
-) -> Iterator[Measurement]:
-    enough = _estimable(rates, least)
-    low, high = wilson(rates.x[enough], rates.n[enough], critical_value(level))
-    limits = iter(zip(low.tolist(), high.tolist(), strict=True))
-    for i, group in enumerate(rates.groups):
-        count = int(rates.count[i])
-        between = next(limits) if enough[i] else None
-        if refused is not None or between is None:
-            yield _not_estimable(metric, attribute, count, refused or _too_few(rates, i, least), group=group)
-        else:
-            yield Measurement(
-                metric=metric,
-                attribute=attribute,
-                group=group,
-                value=float(rates.x[i] / rates.n[i]),
-                interval=Interval(low=between[0], high=between[1], level=level, method="Wilson"),
-                n=count,
-            )
-
-
-def _between_groups(
-    metric: str, attribute: str, compared: Sequence[Rates], rng: np.random.Generator, level: float, least: int
-) -> Measurement:
-    """The worst gap (or ratio) between any two groups, over all the rates compared."""
-    kept = [_estimable(rates, least) for rates in compared]
-    excluded = _excluded(compared, kept, least)
-    n = int(max(rates.count[k].sum() for rates, k in zip(compared, kept, strict=True)))
-    estimable = int(min(k.sum() for k in kept))
-    if estimable < 2:
-        params: dict[str, Scalar] = {"attribute": attribute, "estimable": estimable}
-        return _not_estimable(
-            metric, attribute, n, Reason(code="fewer_than_two_groups", params=params), excluded=excluded
-        )
-    tables = [rates.of(k) for rates, k in zip(compared, kept, strict=True)]
-    ratio = metric in _RATIOS
-    if ratio and any(not x.any() for x, _ in tables):
-        return _not_estimable(metric, attribute, n, Reason(code="all_rates_zero"), excluded=excluded)
-    critical = simultaneous_critical([shrunken_deviation(x, n) for x, n in tables], level, rng)
-    between: Callable[..., tuple[float, float, float]] = ratio_interval if ratio else spread_interval
-    # One critical value covers all pairs of all rates, so the worst of each limit bounds the worst of all.
-    each = [between(x, n, critical) for x, n in tables]
-    worst: Callable[..., Any] = min if ratio else max
-    value, low, high = (worst(limits) for limits in zip(*each, strict=True))
-    decides = [e[0] for e in each].index(value)
-    test = homogeneity(tables, rng)
-    facts: dict[str, Scalar] = {
-        **_extremes(compared[decides], kept[decides]),
-        "Largest gap expected if all groups were equal": test.expected_spread,
-        "Test of equality": test.method,
-        "Simultaneous critical value": critical,
-    }
-    return Measurement(
-        metric=metric,
-        attribute=attribute,
-        value=value,
-        interval=Interval(
-            low=low,
-            high=high,
-            level=level,
-            method="Simultaneous MOVER-Wilson ratio" if ratio else "Simultaneous MOVER-Wilson",
-        ),
-        n=n,
-        p_value=test.p_value,
-        details=Details(facts=facts, excluded=excluded),
-    )
-
-
-def _extremes(rates: Rates, kept: NDArray[np.bool_]) -> dict[str, Scalar]:
-    """Which groups are furthest apart."""
-    names = [group for group, there in zip(rates.groups, kept, strict=True) if there]
-    values = rates.x[kept] / rates.n[kept]
-    return {"Lowest group": names[int(values.argmin())], "Highest group": names[int(values.argmax())]}
-
-
-def _estimable(rates: Rates, least: int) -> NDArray[np.bool_]:
-    return (rates.count >= least) & (rates.n > 0)
-
-
-def _too_few(rates: Rates, i: int, least: int) -> Reason:
-    return Reason(code="too_few", params={"needed": least, "found": int(rates.count[i]), "what": rates.what})
-
-
-def _excluded(compared: Sequence[Rates], kept: Sequence[NDArray[np.bool_]], least: int) -> tuple[Excluded, ...]:
-    """Groups that at least one of the compared rates cannot be estimated for, each once."""
-    found: dict[str, Excluded] = {}
-    for rates, k in zip(compared, kept, strict=True):
-        for i in np.flatnonzero(~k):
-            group = rates.groups[i]
-            found.setdefault(group, Excluded(group=group, n=int(rates.count[i]), reason=_too_few(rates, int(i), least)))
-    return tuple(found.values())
-
-
-def _not_estimable(
-    metric: str,
-    attribute: str,
-    n: int,
-    reason: Reason,
-    *,
-    group: str | None = None,
-    excluded: tuple[Excluded, ...] = (),
-) -> Measurement:
-    return Measurement(
-        metric=metric,
-        attribute=attribute,
-        group=group,
-        n=n,
-        status="not_estimable",
-        reason=reason,
-        details=Details(excluded=excluded) if excluded else None,
-    )
+def _not_estimable(metric: str, attribute: str, n: int, reason: Reason) -> Measurement:
+    return Measurement(metric=metric, attribute=attribute, n=n, status="not_estimable", reason=reason)
