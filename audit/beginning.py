@@ -45,13 +45,17 @@ def starting_plan(
     Raises:
         UserError: the table cannot be read, or has no such column.
     """
+    if model is not None and (prediction is not None or score is not None):
+        raise UserError(
+            "--model: goes without --prediction and --score: either there is a model, or there are its answers"
+        )
     # Normalised, since the plan's folder need not exist yet: `new/../data.csv` is `data.csv`.
     path = data if is_reference(data) else os.path.normpath(folder / data)
     source = open_source(path, folder=folder if is_reference(data) else Path(), where="--data")
     names = [name for name in source.schema.names if not name.startswith("__index_level_")]
     proposed = list(sensitive) or [n for n in names if n != target and any(hint in n.lower() for hint in HINTS)]
     dataset = Dataset(path, target=target, sensitive=proposed)
-    head = dataset.head([target, *proposed], rows=BATCH_ROWS)
+    head = dataset.head(list(dict.fromkeys([target, *proposed])), rows=BATCH_ROWS)
     regression = positive is None and _is_regression(head.column(target))
     for column in (prediction, score):
         if column is not None and column not in names:

@@ -160,7 +160,7 @@ def _relative(path: str, plan: Path) -> str:
 @_says_errors
 def gate(
     evidence: EvidenceFile,
-    policy: Annotated[Path, typer.Option(help="A policy: [[gates]], [[waivers]], [policy].")],
+    policy: Annotated[Path, typer.Option(help="A policy file: gates, waivers, policy.")],
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder for the evidence judged again.")] = None,
 ) -> int:
     """Judge evidence again by another policy, without measuring again."""

@@ -19,6 +19,7 @@ from fairwitness.audit.plan import Label
 
 MISSING = "(missing)"
 EMPTY = "(empty)"
+OTHER = "(other)"  # the decision on a row whose score is under the threshold
 LabelKind = Literal["number", "boolean", "text"]
 
 
@@ -147,7 +148,8 @@ def label_name(value: Any) -> str:
         case bytes():
             return value.decode("utf-8", "replace")
         case str():
-            return value or EMPTY
+            # A value that reads like a reserved name is not the reserved thing.
+            return f"'{value}'" if value in (MISSING, EMPTY) else value or EMPTY
     return str(value)
 
 

@@ -17,6 +17,8 @@ from fairwitness.audit.statistics.multiplicity import (
     spread_interval,
 )
 
+NO_ANSWER = Reason(code="no_answer")
+
 
 @dataclass(frozen=True)
 class Shares:
@@ -30,6 +32,7 @@ class Shares:
         x: effective rows that are in the share, likewise.
         what: what the denominator counts.
         where: any further dimension.
+        undecided: rows that the model gave no answer for, shape (groups,): a gate on a gap cannot pass over them.
     """
 
     attribute: str | None
@@ -39,14 +42,19 @@ class Shares:
     x: NDArray[np.float64]
     what: str = "rows"
     where: dict[str, str] = field(default_factory=dict)
+    undecided: NDArray[np.int64] | None = None
 
     def estimable(self, least: int) -> NDArray[np.bool_]:
-        """Which groups have at least so many rows, and weight."""
-        return (self.count >= least) & (self.n > 0)
+        """Which groups have at least so many rows, by count and by weight."""
+        return (self.count >= least) & (self.n >= least - 1e-9)
 
     def too_few(self, i: int, least: int) -> Reason:
         """Why a group is not estimable."""
-        params: dict[str, Scalar] = {"needed": least, "found": int(self.count[i]), "what": self.what}
+        params: dict[str, Scalar] = {
+            "needed": least,
+            "found": int(min(self.count[i], self.n[i] + 1e-9)),
+            "what": self.what,
+        }
         return Reason(code="too_few", params=params)
 
 
@@ -145,4 +153,6 @@ def _excluded(compared: Sequence[Shares], kept: Sequence[NDArray[np.bool_]], lea
         for i in np.flatnonzero(~k):
             group, n = shares.groups[i], int(shares.count[i])
             found.setdefault(group, Excluded(group=group, n=n, reason=shares.too_few(int(i), least)))
-    return tuple(found.values())
+    undecided = compared[0].undecided
+    unanswered = [] if undecided is None else zip(compared[0].groups, undecided.tolist(), strict=True)
+    return (*found.values(), *(Excluded(group=group, n=n, reason=NO_ANSWER) for group, n in unanswered if n))

@@ -83,6 +83,8 @@ def summary(evidence: Evidence, console: Console) -> None:
             console.print(_coloured(check.status), Text(f"{check.id}: {sentence(check.reason)}"))
     for waiver in evidence.unused_waivers:
         console.print(Text(f"waiver {waiver!r} was not used"), style="yellow")
+    if evidence.judged_again_by is not None:
+        console.print(Text(f"judged again, after the results were known, by policy {evidence.judged_again_by[:19]}"))
     if evidence.interrupted:
         console.print("stopped by hand: what was done is kept, the rest is not assessed", style="yellow")
     if evidence.verdict is None:

@@ -204,7 +204,7 @@ class DataFacts(Record):
 
     Attributes:
         rows: rows read.
-        fingerprint: of the columns that the plan uses (see `dataset.Fingerprint`).
+        fingerprint: of the columns that the plan uses (see `tallies.Fingerprint`).
         groups: rows by attribute and group.
         labels: rows by true label; `(missing)` for rows without one. Empty for a regression.
         columns: names of the columns used, sorted.

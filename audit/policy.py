@@ -105,7 +105,7 @@ def judge(
         as_of: the date that waivers are compared with.
     """
     matched = [(gate, _matches(gate, checks)) for gate in gates]
-    family = sum(max(1, len(found)) for _, found in matched)
+    family = family_size(gates, checks)
     needed = 1 - ALPHA / family if section.familywise and family else 0.0
     judged = [
         result
@@ -188,8 +188,12 @@ def _judge_one(gate: Gate, m: Measurement, bound: Bound, section: PolicySection,
             Reason(code="level_too_low", params={"level": m.interval.level, "needed": needed}),
         )
     excluded = m.details.excluded if m.details else ()
-    if verdict == "pass" and excluded and section.small_groups == "inconclusive":
-        groups = ", ".join(e.group for e in excluded[:8]) + (f", +{len(excluded) - 8}" if len(excluded) > 8 else "")
+    unanswered = sum(e.n for e in excluded if e.reason.code == "no_answer")
+    small = [e.group for e in excluded if e.reason.code != "no_answer"]
+    if verdict == "pass" and unanswered:
+        verdict, why = "inconclusive", Reason(code="rows_unanswered", params={"rows": unanswered})
+    elif verdict == "pass" and small and section.small_groups == "inconclusive":
+        groups = ", ".join(small[:8]) + (f", +{len(small) - 8}" if len(small) > 8 else "")
         verdict, why = "inconclusive", Reason(code="small_groups", params={"groups": groups})
     half, rows = None, None
     if m.interval is not None and m.value is not None and _bounded(bound):
@@ -273,9 +277,9 @@ def _screened(measurements: Iterable[Measurement]) -> tuple[Screened, ...]:
     )
 
 
-def planned_family(gates: Sequence[Gate], attributes: int) -> int:
-    """How many verdicts the gates will give, as far as the plan tells: one an attribute where none is named."""
-    return sum(1 if gate.attribute is not None else max(1, attributes) for gate in gates)
+def family_size(gates: Sequence[Gate], checks: Sequence[CheckResult]) -> int:
+    """How many verdicts the gates give on what the checks said: one a measurement, and one where there is none."""
+    return sum(max(1, len(_matches(gate, checks))) for gate in gates)
 
 
 def check_gates(

@@ -34,7 +34,7 @@ from fairwitness.audit.evidence import Subject as SubjectFacts
 from fairwitness.audit.models import Model, Setting, python, sklearn, torch
 from fairwitness.audit.options import checked_options
 from fairwitness.audit.plan import Plan
-from fairwitness.audit.policy import ALPHA, check_gates, judge, plan_with_packs, planned_family
+from fairwitness.audit.policy import ALPHA, check_gates, family_size, judge, plan_with_packs
 from fairwitness.audit.registry import Check
 from fairwitness.audit.subject import Subject
 from fairwitness.audit.tallies import Contingency, Fingerprint, Tally
@@ -150,7 +150,6 @@ class _Audit:
         self.attributes = [*plan.data.sensitive, *(" & ".join(several) for several in plan.data.crossed())]
         places = {key: plan.place(key) for key in ("gates", "waivers")}
         check_gates(self.plan.gates, self.plan.waivers, self.attributes, places)
-        self._widen_for_family()
         self.model = self._model(model)
         self.subject = Subject(self.dataset, self.target, self.model, plan.audit.seed)
 
@@ -169,14 +168,18 @@ class _Audit:
         }
         return {id_: checked[id_] for id_ in self.checks}
 
-    def _widen_for_family(self) -> None:
-        """Make the intervals of gated checks at 1 - alpha/gates where the policy asks for it."""
-        family = planned_family(self.plan.gates, len(self.attributes))
+    def _widened(self, results: list[CheckResult], artifacts: Artifacts) -> list[CheckResult]:
+        """Measure gated checks again at 1 - alpha/gates, where the policy asks for it: now the gates can be counted."""
+        family = family_size(self.plan.gates, results)
         if not self.plan.policy.familywise or not family:
-            return
-        for id_ in {gate.metric.rpartition(".")[0] for gate in self.plan.gates}:
-            if "level" in self.options[id_]:
-                self.options[id_]["level"] = max(self.options[id_]["level"], 1 - ALPHA / family)
+            return results
+        gated = {gate.metric.rpartition(".")[0] for gate in self.plan.gates}
+        for i, result in enumerate(results):
+            options = self.options[result.id]
+            if result.id in gated and options.get("level", 1) < 1 - ALPHA / family:
+                options["level"] = 1 - ALPHA / family
+                results[i] = measured(self.checks[result.id], artifacts, options)
+        return results
 
     def _model(self, given: Any) -> Model:
         section, plan = self.plan.model, self.plan
@@ -210,6 +213,7 @@ class _Audit:
                 results.append(measured(check, artifacts, self.options[check.id]))
                 seconds[check.id] = round(time.monotonic() - began, 3)
                 self._report_progress(self._rows(tallies), results)
+            results = self._widened(results, artifacts)
         except KeyboardInterrupt:
             interrupted = True
             done = {result.id for result in results}

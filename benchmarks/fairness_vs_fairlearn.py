@@ -32,7 +32,7 @@ from fairwitness.checks.fairness import group
 
 REPLICATES = 2  # of fairlearn's bootstrap, timed
 SCALED_TO = 1000  # replicates that an interval would need
-FASTER_THAN_BOOTSTRAP, SLOWER_THAN_BINCOUNT = 1000, 3  # budgets, docs/design.md section 8
+FASTER_THAN_BOOTSTRAP, SLOWER_THAN_BINCOUNT = 1000, 3  # budgets, docs/design.md
 RATES: dict[str, Any] = {
     "selection_rate": fairlearn.selection_rate,
     "true_positive_rate": fairlearn.true_positive_rate,

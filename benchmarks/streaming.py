@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 ROWS = (1_000_000, 10_000_000)
 CHUNK = 500_000  # rows written at once
-PEAK_MB, TEN_TIMES_ROWS = 1024, 11  # budgets, docs/design.md section 8
+PEAK_MB, TEN_TIMES_ROWS = 1024, 11  # budgets, docs/design.md
 
 
 def write(path: Path, rows: int) -> None:

@@ -51,6 +51,12 @@ SENTENCES: dict[str, str] = {
     "fpr_not_resolved": (
         "A false positive rate of {fpr} needs {needed} non-members to fix a threshold, and there are {found}."
     ),
+    "no_answer": "The model gave no answer for these rows.",
+    "rows_unanswered": "The model gave no answer for {rows} rows, which are left out, so the gate cannot pass.",
+    "unknown_decisions": (
+        "The model never decides for the positive label {positive}, and decides for labels that the target does not "
+        "have: {found}. Are they spelt alike?"
+    ),
     "no_rows": "There are no rows to measure it on.",
     "not_complete": (
         "No explanation adds up to the model's own output on every row (error accepted: {tolerance} of the distance "

@@ -14,12 +14,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fairwitness.audit.columns import label_kind, label_name
+from fairwitness.audit.columns import OTHER, label_kind, label_name
 from fairwitness.audit.dataset import Dataset, Target
 from fairwitness.audit.errors import UserError
 from fairwitness.audit.evidence import Scalar
-
-OTHER = "(other)"  # the label of a row whose score is under the threshold
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class Model:
 
     Attributes:
         adapter: name of the adapter.
-        access: what the audit can see: `labels`, `scores` or `logged`.
+        access: what the audit can see: `labels`, `scores`, `gradients`, `values` or `logged`.
         answer: gives the outputs for a batch of its columns.
         columns: columns of the data that `answer` reads.
         facts: what the adapter knows of the model; part of the evidence.

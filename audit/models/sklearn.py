@@ -167,10 +167,9 @@ def _load_skops(file: Path, *, trust: bool | tuple[str, ...], where: str) -> Any
         raise UserError(f"{where}: reading .skops needs the extra: pip install 'fairwitness[skops]'") from None
     with foreign_code(f"{where}: cannot read {file.name}"):
         unknown = io.get_untrusted_types(file=file)
-        allowed = set(unknown) if trust is True else FITTED_TYPES | set(trust or ())
-        if refused := sorted(set(unknown) - allowed):
-            listed = ", ".join(f'"{name}"' for name in refused)
-            raise UserError(
-                f"{where}: {file.name} holds types that are not trusted; if they are yours: trust = [{listed}]"
-            )
+    allowed = set(unknown) if trust is True else FITTED_TYPES | set(trust or ())
+    if refused := sorted(set(unknown) - allowed):
+        listed = ", ".join(f'"{name}"' for name in refused)
+        raise UserError(f"{where}: {file.name} holds types that are not trusted; if they are yours: trust = [{listed}]")
+    with foreign_code(f"{where}: cannot read {file.name}"):
         return io.load(file, trusted=sorted(set(unknown)))

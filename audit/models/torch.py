@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.special import expit, softmax
 
-from fairwitness.audit.columns import is_number
+from fairwitness.audit.columns import OTHER, is_number
 from fairwitness.audit.errors import UserError, foreign_code
 from fairwitness.audit.evidence import NotAssessed, Scalar
-from fairwitness.audit.models import OTHER, Model, Outputs, Setting, class_names, feature_columns, file_facts
+from fairwitness.audit.models import Model, Outputs, Setting, class_names, feature_columns, file_facts
 from fairwitness.audit.sources import call
 
 if TYPE_CHECKING:

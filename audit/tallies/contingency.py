@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fairwitness.audit.columns import MISSING, Coded, bin_order
-from fairwitness.audit.evidence import NotAssessed
+from fairwitness.audit.columns import MISSING, OTHER, Coded, bin_order
+from fairwitness.audit.evidence import NotAssessed, Reason
 from fairwitness.audit.tallies import cells
 from fairwitness.audit.tallies.batch import Batch, Counts, Floats, Layout
 
@@ -74,6 +74,12 @@ class Crosstab:
     n: Counts
     w: Floats
     w2: Floats
+
+    @property
+    def undecided(self) -> Counts:
+        """Rows without a decision, shape (groups,)."""
+        missing = [name == MISSING for name in self.decisions]
+        return np.asarray(self.n[:, :, missing].sum(axis=(1, 2)))
 
     def binary(self, positive: str) -> "Crosstab":
         """One label against the rest.
@@ -170,6 +176,22 @@ class Contingency:
         return Crosstab(
             name, _joined(groups), truths, decisions, values[0].round().astype(np.int64), values[1], values[2]
         )
+
+    def refusal(self) -> Reason | None:
+        """Why nothing can be said of the positive label; None where something can.
+
+        It occurs nowhere; or it is never decided, while the decisions have labels that are none of the target's: a
+        misspelt label would look like a model that selects nobody, and equal treatment of all.
+        """
+        positive, table = self.layout.target.positive, self.crosstab()
+        if positive in table.decisions:
+            return None
+        strangers = sorted(set(table.decisions) - set(table.truths) - {MISSING, OTHER})
+        if positive not in table.truths:
+            return Reason(code="positive_absent", params={"positive": positive})
+        if strangers:
+            return Reason(code="unknown_decisions", params={"positive": positive, "found": ", ".join(strangers[:5])})
+        return None
 
     def by_attribute(self) -> Iterator[tuple[str, Crosstab | NotAssessed]]:
         """Each attribute and intersection with its table, or with why there is none."""

@@ -28,12 +28,14 @@ class Moments:
             `e2d2`.
         crowded: sensitive columns with too many values: they are not in the table.
         missing: rows without a true or a predicted value.
+        unanswered: those of them that have a true value.
     """
 
     layout: Layout
     table: pa.Table
     crowded: frozenset[str]
     missing: int
+    unanswered: int
 
     @classmethod
     def of(cls, batch: Batch) -> Self:
@@ -43,7 +45,7 @@ class Moments:
             raise NotAssessed("no_rows")
         if y is None or predicted is None:
             raise NotAssessed("task", needed="regression", task=batch.layout.target.task)
-        used = np.isfinite(y) & np.isfinite(predicted)
+        y_all, used = y, np.isfinite(y) & np.isfinite(predicted)
         y, e = y[used], (predicted - y)[used]
         w = np.ones(len(y)) if batch.weights is None else batch.weights[used]
         centre = float(y.mean()) if len(y) else 0.0
@@ -61,14 +63,19 @@ class Moments:
         table = table.append_column("centre", pa.array(np.full(table.num_rows, centre)))
         attributes = batch.layout.attributes
         crowded = frozenset(name for name in attributes if batch.groups[name] is None)
-        return cls(batch.layout, *thinned([table], attributes, crowded), int((~used).sum()))
+        return cls(
+            batch.layout,
+            *thinned([table], attributes, crowded),
+            int((~used).sum()),
+            int((np.isfinite(y_all) & ~used).sum()),
+        )
 
     @classmethod
     def merge(cls, parts: Sequence[Self]) -> Self:
         """Join moments."""
         first, crowded = parts[0], frozenset[str]().union(*(part.crowded for part in parts))
         joined = thinned([part.table for part in parts], first.layout.attributes, crowded)
-        return cls(first.layout, *joined, sum(part.missing for part in parts))
+        return cls(first.layout, *joined, sum(p.missing for p in parts), sum(p.unanswered for p in parts))
 
     def total(self) -> dict[str, float]:
         """The sums over all rows, with `y` the mean of the truth and the powers of d about that mean.

@@ -27,6 +27,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from fairwitness.audit.comparison import Shares, between_groups, by_group, weighted
@@ -102,22 +103,20 @@ def measure(
         raise NotAssessed("task", needed="binary", task=target.task)
     if not contingency.names:
         raise NotAssessed("no_attributes")
+    refused = contingency.refusal()
     for attribute, table in contingency.by_attribute():
         if isinstance(table, NotAssessed):
             yield from (_not_estimable(metric, attribute, 0, table.reason) for metric in (*_GAPS, *_RATIOS))
         else:
-            absent = target.positive not in (*table.truths, *table.decisions)
-            reason = Reason(code="positive_absent", params={"positive": target.positive}) if absent else None
-            binary = table.binary(target.positive)
-            yield from _of_attribute(binary, rng, level, min_denominator, reason)
+            yield from _of_attribute(table, target.positive, rng, level, min_denominator, refused)
 
 
 def _of_attribute(
-    table: Crosstab, rng: np.random.Generator, level: float, least: int, refused: Reason | None
+    whole: Crosstab, positive: str, rng: np.random.Generator, level: float, least: int, refused: Reason | None
 ) -> Iterator[Measurement]:
     """All that is said of one attribute; `refused` says why nothing can be."""
-    attribute = str(table.attribute)
-    rates = {metric: _rates(table, metric) for metric in _CELLS}
+    attribute, table = str(whole.attribute), whole.binary(positive)
+    rates = {metric: _rates(table, metric, whole.undecided) for metric in _CELLS}
     labelled = table.n[:, :2].sum() > 0
     for metric, rate in rates.items():
         if labelled or metric == "selection_rate":
@@ -133,12 +132,12 @@ def _of_attribute(
             yield between_groups(metric, compared, rng, level=level, least=least, ratio=metric in _RATIOS)
 
 
-def _rates(table: Crosstab, metric: str) -> Shares:
+def _rates(table: Crosstab, metric: str, undecided: NDArray[np.int64]) -> Shares:
     what, counted, successes = _CELLS[metric]
     denominator = np.array(counted, dtype=bool)
     w, w2 = table.w[:, denominator].sum(axis=1), table.w2[:, denominator].sum(axis=1)
     n, x = weighted(w, w2, table.w[:, np.array(successes, dtype=bool)].sum(axis=1))
-    return Shares(table.attribute, table.groups, table.n[:, denominator].sum(axis=1), n, x, what)
+    return Shares(table.attribute, table.groups, table.n[:, denominator].sum(axis=1), n, x, what, undecided=undecided)
 
 
 def _not_estimable(metric: str, attribute: str, n: int, reason: Reason) -> Measurement:

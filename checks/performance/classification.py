@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from fairwitness.audit.columns import MISSING
-from fairwitness.audit.evidence import Details, Interval, Measurement, Metric, NotAssessed, Reason
+from fairwitness.audit.comparison import NO_ANSWER
+from fairwitness.audit.evidence import Details, Excluded, Interval, Measurement, Metric, NotAssessed, Reason
 from fairwitness.audit.statistics.intervals import critical_value, mean, wilson
 from fairwitness.audit.statistics.ranking import (
     auc_interval,
@@ -59,6 +60,7 @@ METRICS = {
 }
 
 DRAWS = 4_000
+ALL_ROWS = "(all rows)"
 LARGEST_LOG_LOSS = -log(np.finfo(np.float64).eps)  # scores are clipped there, as in scikit-learn
 
 # Confusion matrices, shape (..., labels, labels), truth by decision -> one number each, NaN where undefined.
@@ -88,12 +90,11 @@ def measure(
     table = contingency.crosstab()
     if not any(name != MISSING for name in table.truths):
         raise NotAssessed("needs_labels")
-    if target.positive is not None and target.positive not in (*table.truths, *table.decisions):
-        reason = Reason(code="positive_absent", params={"positive": target.positive})
-        yield from (Measurement(metric=m, n=0, status="not_estimable", reason=reason) for m in METRICS)
+    if target.positive is not None and (refused := contingency.refusal()) is not None:
+        yield from (Measurement(metric=m, n=0, status="not_estimable", reason=refused) for m in METRICS)
         return
     labels, n, w, effective = _confusion(table, target.positive)
-    say = _Speaker(labels, n, w, effective, rng, level, min_denominator)
+    say = _Speaker(labels, n, w, effective, rng, level, min_denominator, _unanswered(int(table.undecided.sum())))
     if target.positive is not None:
         yield from say.binary()
     else:
@@ -137,9 +138,10 @@ class _Speaker:
         rng: np.random.Generator,
         level: float,
         least: int,
+        details: Details | None,
     ) -> None:
         self.labels, self.n, self.w = labels, n, w * effective
-        self.level, self.least = level, least
+        self.level, self.least, self.details = level, least, details
         self.draws = dirichlet_draws(self.w.ravel(), DRAWS, rng).reshape(DRAWS, *n.shape) if n.sum() else None
 
     def binary(self) -> Iterator[Measurement]:
@@ -171,17 +173,18 @@ class _Speaker:
     ) -> Measurement:
         """A share, with its Wilson interval."""
         where = where or {}
-        if n < self.least or effective <= 0:
-            return _too_few(metric, self.least, n, what, where)
+        if min(n, effective + 1e-9) < self.least:
+            return _too_few(metric, self.least, min(n, int(effective)), what, where)
         low, high = wilson(x, effective, critical_value(self.level))
         interval = Interval(low=float(low), high=float(high), level=self.level, method="Wilson")
-        return Measurement(metric=metric, value=float(x / effective), interval=interval, n=n, where=where)
+        value = float(x / effective)
+        return Measurement(metric=metric, value=value, interval=interval, n=n, where=where, details=self.details)
 
     def composite(self, metric: str, of: Composite, where: dict[str, str] | None = None) -> Measurement:
         """A function of the whole matrix, with the interval of its posterior."""
         where, n = where or {}, int(self.n.sum())
-        if n < self.least or self.draws is None:
-            return _too_few(metric, self.least, n, "labelled rows", where)
+        if min(n, self.w.sum() + 1e-9) < self.least or self.draws is None:
+            return _too_few(metric, self.least, min(n, int(self.w.sum())), "labelled rows", where)
         value = float(of(self.w))
         if not np.isfinite(value):
             return Measurement(
@@ -193,7 +196,12 @@ class _Speaker:
         interval = Interval(
             low=min(float(low), value), high=max(float(high), value), level=self.level, method="Dirichlet posterior"
         )
-        return Measurement(metric=metric, value=value, interval=interval, n=n, where=where)
+        return Measurement(metric=metric, value=value, interval=interval, n=n, where=where, details=self.details)
+
+
+def _unanswered(rows: int) -> Details | None:
+    """What stands beside a number that some rows are left out of, because the model gave them no answer."""
+    return Details(excluded=(Excluded(group=ALL_ROWS, n=rows, reason=NO_ANSWER),)) if rows else None
 
 
 def _of_scores(counts: ScoreCounts, positive: str | None, level: float, least: int) -> Iterator[Measurement]:
@@ -206,6 +214,7 @@ def _of_scores(counts: ScoreCounts, positive: str | None, level: float, least: i
     if not counts.total_weight:
         yield from (_too_few(m, least, 0, "labelled rows", {}) for m in metrics)
         return
+    unanswered = _unanswered(counts.missing)
     log_loss, square, effective, n = counts.loss("log_loss")
     scale = effective / counts.total_weight
     for label in counts.classes:
@@ -223,7 +232,14 @@ def _of_scores(counts: ScoreCounts, positive: str | None, level: float, least: i
         curves = [roc(hits * scale, misses * scale, level)]
         if counts.low >= 0 and counts.high <= 1:
             curves.append(reliability(scores, hits * scale, misses * scale, level))
-        yield from _ranking(hits * scale, misses * scale, members + others, level, where, Details(curves=tuple(curves)))
+        yield from _ranking(
+            hits * scale,
+            misses * scale,
+            members + others,
+            level,
+            where,
+            Details(curves=tuple(curves), excluded=unanswered.excluded if unanswered else ()),
+        )
     if counts.low < 0 or counts.high > 1:
         reason = Reason(code="scores_not_probabilities", params={"low": counts.low, "high": counts.high})
         yield from (Measurement(metric=m, n=n, status="not_estimable", reason=reason) for m in metrics[2:])
@@ -232,11 +248,15 @@ def _of_scores(counts: ScoreCounts, positive: str | None, level: float, least: i
         yield from (_too_few(m, least, n, "labelled rows", {}) for m in metrics[2:])
         return
     low, high = mean(log_loss * effective, square * effective, effective, level, (0.0, LARGEST_LOG_LOSS))
-    yield Measurement(metric="log_loss", value=log_loss, interval=_t_interval(low, high, level), n=n)
+    yield Measurement(
+        metric="log_loss", value=log_loss, interval=_t_interval(low, high, level), n=n, details=unanswered
+    )
     brier, square, effective, n = counts.loss("brier")
     bounds = (0.0, 1.0 if positive is not None else 2.0)
     low, high = mean(brier * effective, square * effective, effective, level, bounds)
-    yield Measurement(metric="brier_score", value=brier, interval=_t_interval(low, high, level), n=n)
+    yield Measurement(
+        metric="brier_score", value=brier, interval=_t_interval(low, high, level), n=n, details=unanswered
+    )
 
 
 def _ranking(
@@ -248,6 +268,7 @@ def _ranking(
     details: Details,
 ) -> Iterator[Measurement]:
     """The areas under both curves, from counts by rising score."""
+    left_out = Details(excluded=details.excluded) if details.excluded else None
     critical = critical_value(level)
     area = roc_auc(hits, misses)
     low, high = auc_interval(area, delong_variance(hits, misses), float(hits.sum()), float(misses.sum()), critical)
@@ -256,7 +277,7 @@ def _ranking(
     value = average_precision(hits, misses)
     low, high = average_precision_interval(hits, misses, critical)
     interval = Interval(low=min(low, value), high=max(high, value), level=level, method="Influence function, logit")
-    yield Measurement(metric="average_precision", value=value, interval=interval, n=n, where=where)
+    yield Measurement(metric="average_precision", value=value, interval=interval, n=n, where=where, details=left_out)
 
 
 def _t_interval(low: float, high: float, level: float) -> Interval:

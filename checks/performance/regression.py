@@ -19,7 +19,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from fairwitness.audit.evidence import Interval, Measurement, Metric, Reason
+from fairwitness.audit.comparison import NO_ANSWER
+from fairwitness.audit.evidence import Details, Excluded, Interval, Measurement, Metric, Reason
 from fairwitness.audit.statistics.intervals import critical_value, mean
 from fairwitness.audit.tallies import Moments
 
@@ -56,11 +57,14 @@ def measure(
     effective = total["w"] ** 2 / total["w2"]
     m = {name: value / total["w"] for name, value in total.items() if name != "y"}  # weighted means
 
+    unanswered = Excluded(group="(all rows)", n=moments.unanswered, reason=NO_ANSWER)
+    left_out = Details(excluded=(unanswered,)) if moments.unanswered else None
+
     def said(metric: str, value: float, limits: tuple[float, float] | None, method: str) -> Measurement:
         if limits is None:
             return Measurement(metric=metric, n=n, status="not_estimable", reason=Reason(code="no_variation"))
         interval = Interval(low=limits[0], high=limits[1], level=level, method=method)
-        return Measurement(metric=metric, value=value, interval=interval, n=n)
+        return Measurement(metric=metric, value=value, interval=interval, n=n, details=left_out)
 
     def of_mean(value: float, square: float, least: float | None) -> tuple[float, float] | None:
         """Limits of a mean from its square; none where nothing varies, for there is nothing to build them on."""
