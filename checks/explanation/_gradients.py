@@ -15,7 +15,7 @@ def integrated(question: Question) -> Found:
     They are averaged over background rows as baselines (expected gradients, Erion et al. 2021).
     """
     if question.gradients is None:
-        raise NotImplementedError("the adapter gives no gradients")
+        raise ValueError("the adapter gives no gradients")
     affordable = max(1, question.evaluations // (STEPS * len(question.rows)))
     background = question.background.iloc[:affordable]
     values = np.asarray(question.gradients(question.rows, background), dtype=np.float64)

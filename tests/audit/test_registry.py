@@ -38,7 +38,10 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, ModuleT
     def entries(*, group: str) -> list[Any]:
         if group != registry.CHECKS:
             return []
-        return [SimpleNamespace(name=name, dist=None, value="x", load=lambda module=module: module) for name, module in there]
+        return [
+            SimpleNamespace(name=name, dist=None, value="x", load=lambda module=module: module)
+            for name, module in there
+        ]
 
     monkeypatch.setattr(registry, "entry_points", entries)
     registry.checks.cache_clear()
