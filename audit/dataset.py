@@ -130,14 +130,11 @@ class Dataset:
             self.train.where = f"{where}.train"
 
     def _check_columns(self) -> None:
-        section, names = self.section, self.columns
-        if len(set(names)) < len(names):
-            twice = sorted({name for name in names if names.count(name) > 1})
-            raise UserError(f"{self.where}.path: the table has two columns named {twice[0]!r}; rename one")
-        if self._beside is not None and len(set(self._beside.schema.names)) < len(self._beside.schema.names):
-            names = self._beside.schema.names
-            twice = sorted({name for name in names if names.count(name) > 1})
-            raise UserError(f"{self.where}.sensitive_path: the table has two columns named {twice[0]!r}; rename one")
+        section = self.section
+        beside = self._beside.schema.names if self._beside else []
+        for names, key in ((self.columns, "path"), (beside, "sensitive_path")):
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise UserError(f"{self.where}.{key}: the table has two columns named {twice[0]!r}; rename one")
         roles = {"target": section.target, "weight": section.weight, "id": section.id}
         for role, name in roles.items():
             if name is not None:

@@ -61,7 +61,6 @@ __all__ = [
     "worst",
 ]
 
-SCHEMA_VERSION = "1"
 
 CheckStatus = Literal["ok", "not_assessed", "error"]
 Verdict = Literal["error", "fail", "not_assessed", "inconclusive", "waived", "pass"]

@@ -15,7 +15,7 @@ from pydantic import BaseModel, JsonValue
 
 from fairwitness.audit import registry
 from fairwitness.audit.artifacts import TRAIN, UNASKED, Artifacts, tallies_for
-from fairwitness.audit.dataset import Dataset
+from fairwitness.audit.dataset import Dataset, Target
 from fairwitness.audit.engines.local import one_pass
 from fairwitness.audit.errors import UserError, nearest
 from fairwitness.audit.evidence import (
@@ -291,26 +291,27 @@ class _Audit:
         facts: dict[str, Scalar] = {"task": self.target.task}
         if self.target.positive is not None:
             facts["positive"] = self.target.positive
-        data = _data_facts(self.subject, tallies, facts)
+        data = _data_facts(self.dataset, self.target, tallies, facts)
         if self.dataset.train is not None and train:
-            subject = Subject(self.dataset.train, self.target, None, 0)
-            data = data.model_copy(update={"train": _data_facts(subject, train, {})})
+            data = data.model_copy(update={"train": _data_facts(self.dataset.train, self.target, train, {})})
         model = self.model
         return SubjectFacts(model=ModelFacts(adapter=model.adapter, access=model.access, facts=model.facts), data=data)
 
 
-def _data_facts(subject: Subject, tallies: Mapping[str, Tally | NotAssessed], facts: dict[str, Scalar]) -> DataFacts:
+def _data_facts(
+    dataset: Dataset, target: Target, tallies: Mapping[str, Tally | NotAssessed], facts: dict[str, Scalar]
+) -> DataFacts:
     """What the pass found out about the rows."""
     fingerprint, contingency = tallies.get("fingerprint"), tallies.get("contingency")
     if not isinstance(fingerprint, Fingerprint) or not isinstance(contingency, Contingency):
         return DataFacts(rows=0, fingerprint=None, facts=facts)
-    sha = subject.dataset.source.sha256
+    sha = dataset.source.sha256
     groups: dict[str, dict[str, int]] = {}
     for name, table in contingency.by_attribute():
         if not isinstance(table, NotAssessed):
             groups[name] = dict(zip(table.groups, table.n.sum(axis=(1, 2)).tolist(), strict=True))
     labels: dict[str, int] = {}
-    if subject.target.task != "regression" and subject.dataset.section.target is not None:
+    if target.task != "regression" and dataset.section.target is not None:
         whole = contingency.crosstab()
         labels = dict(zip(whole.truths, whole.n.sum(axis=(0, 2)).tolist(), strict=True))
     return DataFacts(
@@ -318,7 +319,7 @@ def _data_facts(subject: Subject, tallies: Mapping[str, Tally | NotAssessed], fa
         fingerprint=fingerprint.digest,
         groups=groups,
         labels=labels,
-        columns=tuple(subject.columns),
+        columns=fingerprint.columns,
         facts=facts if sha is None else facts | {"sha256": sha},
     )
 

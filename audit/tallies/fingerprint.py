@@ -14,20 +14,20 @@ class Fingerprint:
     """SHA-256 of the used columns, batch by batch; order-sensitive."""
 
     rows: int
-    header: str
+    columns: tuple[str, ...]
     batches: tuple[tuple[int, str], ...]
 
     @classmethod
     def of(cls, batch: Batch) -> Self:
         """Fingerprint one batch."""
-        return cls(batch.rows, "\n".join(batch.table.column_names), ((batch.index, fingerprint_of(batch.table)),))
+        return cls(batch.rows, tuple(batch.table.column_names), ((batch.index, fingerprint_of(batch.table)),))
 
     @classmethod
     def merge(cls, parts: Sequence[Self]) -> Self:
         """Join fingerprints."""
-        return cls(sum(p.rows for p in parts), parts[0].header, tuple(sorted(b for p in parts for b in p.batches)))
+        return cls(sum(p.rows for p in parts), parts[0].columns, tuple(sorted(b for p in parts for b in p.batches)))
 
     @property
     def digest(self) -> str:
         """The whole fingerprint."""
-        return "sha256:" + sha256("\n".join([self.header, *(d for _, d in self.batches)]).encode()).hexdigest()
+        return "sha256:" + sha256("\n".join([*self.columns, *(d for _, d in self.batches)]).encode()).hexdigest()

@@ -1,6 +1,7 @@
 """One run: everything is checked first, a crash is an error and stays its own, and what is done is kept."""
 
 from collections.abc import Callable, Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from fairwitness.audit.cli import main
 from fairwitness.audit.evidence import About
 from fairwitness.audit.registry import Check
 from fairwitness.audit.runner import Progress
+from fairwitness.reports.html import render
 
 ROWS = 300
 LOGGED = {"adapter": "logged", "prediction": "yhat"}
@@ -303,3 +305,23 @@ class TestFromPython:
     def test_data_set_may_be_used_twice(self) -> None:
         dataset = data()
         assert run(LOGGED, dataset, checks=["fairness"]).digest == run(LOGGED, dataset, checks=["fairness"]).digest
+
+
+def test_the_record_names_the_columns_that_were_read_of_the_training_data() -> None:
+    frame = pd.DataFrame({"x": np.arange(200.0), "sex": ["F", "M"] * 100, "y": [0, 1] * 100, "idle": 1})
+    model = LogisticRegression().fit(frame[["x"]], frame["y"])
+    data = Dataset(frame, target="y", sensitive=["sex"], train=frame)
+    evidence = run(model, data, checks=["privacy", "data_quality"])
+    assert evidence.subject.data.train is not None
+    assert evidence.subject.data.train.columns == evidence.subject.data.columns == ("sex", "x", "y")
+    assert evidence.subject.data.train.fingerprint == evidence.subject.data.fingerprint
+
+
+def test_a_notebook_shows_the_report_in_a_frame_of_its_own() -> None:
+    frame = pd.DataFrame({"sex": ['"><script>', "M"] * 100, "y": [0, 1] * 100, "yhat": [0, 1] * 100})
+    evidence = run(LOGGED, Dataset(frame, target="y", sensitive=["sex"]), checks=["fairness"])
+    shown = evidence._repr_html_()
+    source = shown.removeprefix('<iframe srcdoc="').partition('" sandbox=""')[0]
+    assert '"' not in source
+    assert "<" not in source
+    assert unescape(source) == render(evidence)
