@@ -13,18 +13,33 @@ from fairwitness.audit.errors import UserError, foreign_code
 from fairwitness.audit.evidence import NotAssessed
 from fairwitness.audit.options import needs_of, takes_refusals
 from fairwitness.audit.subject import Subject
-from fairwitness.audit.tallies import Contingency, Missing, Moments, Rows, Sample, ScoreCounts, Tally
+from fairwitness.audit.tallies import (
+    Contingency,
+    GroupScores,
+    Missing,
+    Moments,
+    Records,
+    Rows,
+    Sample,
+    ScoreCounts,
+    Stratified,
+    Tally,
+)
 
 # Filled in the one pass, if a selected check needs them; `train_...` by a pass over the training data.
 TALLIES: dict[str, type[Tally]] = {
     "contingency": Contingency,
+    "stratified": Stratified,
     "score_counts": ScoreCounts,
+    "group_scores": GroupScores,
     "moments": Moments,
     "sample": Sample,
+    "records": Records,
     "missing": Missing,
     "rows": Rows,
 }
 TRAIN = "train_"
+CLUSTERED = frozenset({"contingency", "missing", "rows"})  # those that can tell which rows belong together
 UNASKED = frozenset({"missing", "rows"})  # made of the data alone, without the model's answers
 
 # Callables that an adapter may give; which ones depends on the model at hand.

@@ -59,6 +59,8 @@ class Dataset:
         weight: column of non-negative row weights.
         id: column that names a row; never a feature.
         bins: edges that cut a numeric sensitive column into groups `[a, b)`.
+        reference: the group that the others are compared with, by attribute.
+        cluster: column that tells which rows belong together and are not independent.
         train: the rows the model was fitted on, from any such source.
 
     Raises:
@@ -79,6 +81,8 @@ class Dataset:
         weight: str | None = None,
         id: str | None = None,  # noqa: A002  the plan's own word
         bins: Mapping[str, Sequence[float]] | None = None,
+        reference: Mapping[str, str] | None = None,
+        cluster: str | None = None,
         train: Any = None,
     ) -> None:
         given: dict[str, Any] = {
@@ -91,6 +95,8 @@ class Dataset:
             "weight": weight,
             "id": id,
             "bins": {name: [float(edge) for edge in edges] for name, edges in (bins or {}).items()},
+            "reference": dict(reference or {}),
+            "cluster": cluster,
         }
         for name, value in (("path", source), ("sensitive_path", sensitive_from), ("train", train)):
             if isinstance(value, str | Path):
@@ -135,7 +141,7 @@ class Dataset:
         for names, key in ((self.columns, "path"), (beside, "sensitive_path")):
             if twice := sorted({name for name in names if names.count(name) > 1}):
                 raise UserError(f"{self.where}.{key}: the table has two columns named {twice[0]!r}; rename one")
-        roles = {"target": section.target, "weight": section.weight, "id": section.id}
+        roles = {"target": section.target, "weight": section.weight, "id": section.id, "cluster": section.cluster}
         for role, name in roles.items():
             if name is not None:
                 self.need(name, f"{self.where}.{role}")
@@ -143,10 +149,13 @@ class Dataset:
             self.need(name, f"{self.where}.features")
         for name in section.sensitive:
             field = self.need(name, f"{self.where}.sensitive", source=self._beside or self.source)
-            if name in section.bins and not is_number(field.type):
-                raise UserError(f"{self.where}.bins.{name}: column {name!r} is {field.type}, not a number")
             if pa.types.is_nested(field.type) or pa.types.is_binary(field.type):
                 raise UserError(f"{self.where}.sensitive: column {name!r} is {field.type}; expected text or numbers")
+        for name in section.bins:
+            source = self._beside if name in section.sensitive else None
+            field = self.need(name, f"{self.where}.bins", source=source)
+            if not is_number(field.type):
+                raise UserError(f"{self.where}.bins.{name}: column {name!r} is {field.type}, not a number")
         if section.weight and not is_number(self.source.schema.field(section.weight).type):
             raise UserError(f"{self.where}.weight: column {section.weight!r} is not a number")
         if self._beside is not None and section.id:
@@ -176,13 +185,14 @@ class Dataset:
             claimed: further columns that are taken, say those of logged predictions.
         """
         section = self.section
-        taken = {section.target, section.weight, section.id, *section.sensitive, *claimed}
+        taken = {section.target, section.weight, section.id, section.cluster, *section.sensitive, *claimed}
         return [name for name in self.columns if name not in taken]
 
     def used(self, features: Sequence[str]) -> list[str]:
         """Columns that an audit reads, sorted by name."""
         section = self.section
-        roles = {section.target, section.weight, section.id if self._beside is not None else None}
+        joined_by = section.id if self._beside is not None else None
+        roles = {section.target, section.weight, section.cluster, joined_by}
         return sorted({name for name in roles if name} | set(section.sensitive) | set(features))
 
     def resolve(self) -> Target:

@@ -16,6 +16,7 @@ from pydantic import JsonValue
 
 from fairwitness.audit.errors import nearest
 from fairwitness.audit.measurement import (
+    Column,
     Curve,
     Details,
     Excluded,
@@ -34,6 +35,7 @@ __all__ = [
     "About",
     "Bound",
     "CheckResult",
+    "Column",
     "Concern",
     "Curve",
     "DataFacts",

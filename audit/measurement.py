@@ -130,6 +130,13 @@ class Details(Record):
     excluded: tuple[Excluded, ...] = ()
 
 
+class Column:
+    """Marks an option that names columns of the data: `Annotated[str | tuple[str, ...], Column()]`.
+
+    The engine checks that there are such columns, and reads them.
+    """
+
+
 class Measurement(Record):
     """One number with what it rests on.
 

@@ -7,7 +7,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from fairwitness.audit.errors import UserError, nearest
-from fairwitness.audit.measurement import NotAssessed
+from fairwitness.audit.measurement import Column, NotAssessed
 
 
 def needs_of(function: Callable[..., Any]) -> tuple[str, ...]:
@@ -67,6 +67,31 @@ def checked_options(function: Callable[..., Any], given: Mapping[str, Any], *, w
         return model.model_validate(dict(given)).model_dump()
     except ValidationError as error:
         raise UserError(explain(error, model, where=where)) from None
+
+
+def columns_of(function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Columns of the data that options name: those annotated with `Column`.
+
+    Args:
+        function: what the options are for.
+        options: every option with its value.
+
+    Returns:
+        Names of columns by option; options that name none are left out.
+
+    >>> from typing import Annotated
+    >>> def measure(records, *, strata: Annotated[str | tuple[str, ...], Column()] = (), k: int = 5): ...
+    >>> columns_of(measure, {"strata": "dept", "k": 5})
+    {'strata': ('dept',)}
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for parameter in inspect.signature(function, eval_str=True).parameters.values():
+        if any(isinstance(mark, Column) for mark in getattr(parameter.annotation, "__metadata__", ())):
+            value = options[parameter.name]
+            names = tuple(name for name in ((value,) if isinstance(value, str) else value or ()) if name)
+            if names:
+                found[parameter.name] = names
+    return found
 
 
 def explain(error: ValidationError, model: type[BaseModel], *, where: str) -> str:

@@ -60,7 +60,9 @@ class DataSection(Section):
         sensitive_path: file with the sensitive columns, in the same row order, or joined by `id`.
         intersections: lists of sensitive columns; default every pair; false for none.
         features: columns the model is given; default the model's own list, else every column not named here.
-        bins: edges that cut a numeric sensitive column into groups.
+        bins: edges that cut a numeric sensitive column, or one that a check's option names, into groups.
+        reference: the group that the others are compared with, by sensitive column or intersection.
+        cluster: column that tells which rows belong together and are not independent: those of one person, say.
     """
 
     path: str | None = None
@@ -74,6 +76,8 @@ class DataSection(Section):
     weight: str | None = None
     id: str | None = None
     bins: dict[str, tuple[float, ...]] = {}
+    reference: dict[str, str] = {}
+    cluster: str | None = None
     train: TrainSection | None = None
 
     @model_validator(mode="after")
@@ -89,10 +93,12 @@ class DataSection(Section):
             if len(set(several)) < 2 or not set(several) <= set(self.sensitive):
                 raise ValueError(f"intersections: {list(several)} must be two or more of {list(self.sensitive)}")
         for name, edges in self.bins.items():
-            if name not in self.sensitive:
-                raise ValueError(f"bins: {name!r} is not one of the sensitive columns {list(self.sensitive)}")
             if not edges or any(a >= b for a, b in pairwise(edges)):
                 raise ValueError(f"bins.{name}: edges must be a rising list, found {list(edges)}")
+        names = [*self.sensitive, *(" & ".join(several) for several in self.crossed())]
+        for name in self.reference:
+            if name not in names:
+                raise ValueError(f"reference: {name!r} is none of the attributes compared, {names}")
         return self
 
     def crossed(self) -> tuple[tuple[str, ...], ...]:

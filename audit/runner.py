@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, JsonValue
 
 from fairwitness.audit import registry
-from fairwitness.audit.artifacts import TRAIN, UNASKED, Artifacts, tallies_for
+from fairwitness.audit.artifacts import CLUSTERED, TRAIN, UNASKED, Artifacts, tallies_for
 from fairwitness.audit.dataset import Dataset, Target
 from fairwitness.audit.engines.local import one_pass
 from fairwitness.audit.errors import UserError, nearest
@@ -32,7 +32,7 @@ from fairwitness.audit.evidence import (
 )
 from fairwitness.audit.evidence import Subject as SubjectFacts
 from fairwitness.audit.models import Model, Setting, python, sklearn, torch
-from fairwitness.audit.options import checked_options
+from fairwitness.audit.options import checked_options, columns_of
 from fairwitness.audit.plan import Plan
 from fairwitness.audit.policy import ALPHA, check_gates, family_size, judge, plan_with_packs
 from fairwitness.audit.registry import Check
@@ -150,8 +150,9 @@ class _Audit:
         self.attributes = [*plan.data.sensitive, *(" & ".join(several) for several in plan.data.crossed())]
         places = {key: plan.place(key) for key in ("gates", "waivers")}
         check_gates(self.plan.gates, self.plan.waivers, self.attributes, places)
+        self.further = self._further()
         self.model = self._model(model)
-        self.subject = Subject(self.dataset, self.target, self.model, plan.audit.seed)
+        self.subject = Subject(self.dataset, self.target, self.model, plan.audit.seed, further=self.further)
 
     def _checked_options(self) -> dict[str, dict[str, Any]]:
         given, there = self.plan.checks.options, registry.checks()
@@ -167,6 +168,23 @@ class _Audit:
             for id_, check in wanted.items()
         }
         return {id_: checked[id_] for id_ in self.checks}
+
+    def _further(self) -> tuple[str, ...]:
+        """Columns that options of checks name: they must be there, and bins must cut something that is compared."""
+        found: set[str] = set()
+        for id_, check in self.checks.items():
+            for option, names in columns_of(check.measure, self.options[id_]).items():
+                for name in names:
+                    self.dataset.need(name, self.plan.place(f"checks.{id_}.{option}"))
+                found.update(names)
+        compared = [*self.dataset.section.sensitive, *sorted(found)]
+        for name in self.dataset.section.bins:
+            if name not in compared:
+                raise UserError(
+                    f"{self.dataset.where}.bins: {name!r} is neither a sensitive column nor named by an option of a "
+                    f"check, {compared}"
+                )
+        return tuple(sorted(found))
 
     def _widened(self, results: list[CheckResult], artifacts: Artifacts) -> list[CheckResult]:
         """Measure gated checks again at 1 - alpha/gates, where the policy asks for it: now the gates can be counted."""
@@ -250,10 +268,19 @@ class _Audit:
             rows += more
             self._report_progress(rows, [])
 
-        tallies = one_pass(self.subject, always | of_test, read=read)
+        clustered = self._clustered(of_test)
+        of_test = {name: tally for name, tally in of_test.items() if name not in clustered}
+        tallies = one_pass(self.subject, always | of_test, read=read) | clustered
         if self.dataset.train is None:
             return tallies, {}
         return tallies, self._train_pass(self.dataset.train, always, of_train)
+
+    def _clustered(self, tallies: Iterable[str]) -> dict[str, NotAssessed]:
+        """What rests on rows being independent, where the plan says that they are not."""
+        column = self.dataset.section.cluster
+        if column is None:
+            return {}
+        return {name: NotAssessed("clustered", column=column) for name in tallies if name not in CLUSTERED}
 
     def _train_pass(
         self, train: Dataset, always: Mapping[str, type[Tally]], wanted: Mapping[str, type[Tally]]
@@ -267,7 +294,8 @@ class _Audit:
             asking = set()
         model = self.model if asking else None
         also = tuple(name for name in self.subject.features if name in train.columns) if model is None else ()
-        subject = Subject(train, self.target, model, self.plan.audit.seed, also)
+        further = tuple(name for name in self.further if name in train.columns)
+        subject = Subject(train, self.target, model, self.plan.audit.seed, also, further)
         return one_pass(subject, {**always, **{n: t for n, t in wanted.items() if n not in refused}}) | refused
 
     def _report_progress(self, rows: int, results: Sequence[CheckResult]) -> None:

@@ -24,6 +24,7 @@ class Subject:
         model: the model; None to read the data only.
         seed: of the sample.
         also: columns to read besides: the features, where there is no model to ask.
+        further: columns that options of checks name.
     """
 
     dataset: Dataset
@@ -31,13 +32,23 @@ class Subject:
     model: Model | None
     seed: int
     also: tuple[str, ...] = ()
+    further: tuple[str, ...] = ()
 
     @property
     def layout(self) -> Layout:
         """What the columns of every batch mean."""
         section = self.dataset.section
         return Layout(
-            self.target, section.sensitive, section.crossed(), section.bins, self.seed, self.features, section.target
+            self.target,
+            section.sensitive,
+            section.crossed(),
+            section.bins,
+            self.seed,
+            self.features,
+            section.target,
+            self.further,
+            section.cluster,
+            section.reference,
         )
 
     @property
@@ -49,7 +60,7 @@ class Subject:
     @property
     def columns(self) -> list[str]:
         """Names of the columns the audit reads, sorted."""
-        return self.dataset.used((*self.features, *(self.model.columns if self.model else ())))
+        return self.dataset.used((*self.features, *self.further, *(self.model.columns if self.model else ())))
 
     def batches(self) -> Iterator[Batch]:
         """Read the data once, and ask the model about each batch."""

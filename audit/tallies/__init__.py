@@ -5,25 +5,34 @@ so batches may be counted anywhere, in any order, by one process, by many, or at
 """
 
 from fairwitness.audit.tallies.batch import Batch, Layout, Tally
-from fairwitness.audit.tallies.contingency import MAX_GROUPS, Contingency, Crosstab
+from fairwitness.audit.tallies.contingency import Clusters, Contingency, Crosstab
 from fairwitness.audit.tallies.fingerprint import Fingerprint
+from fairwitness.audit.tallies.group_scores import GroupScores, ScoreTable
+from fairwitness.audit.tallies.groups import MAX_GROUPS
 from fairwitness.audit.tallies.missing import Missing
 from fairwitness.audit.tallies.moments import Moments
+from fairwitness.audit.tallies.records import Records
 from fairwitness.audit.tallies.rows import Rows
 from fairwitness.audit.tallies.sample import Sample
 from fairwitness.audit.tallies.scores import ScoreCounts
+from fairwitness.audit.tallies.stratified import Stratified
 
 __all__ = [
     "MAX_GROUPS",
     "Batch",
+    "Clusters",
     "Contingency",
     "Crosstab",
     "Fingerprint",
+    "GroupScores",
     "Layout",
     "Missing",
     "Moments",
+    "Records",
     "Rows",
     "Sample",
     "ScoreCounts",
+    "ScoreTable",
+    "Stratified",
     "Tally",
 ]

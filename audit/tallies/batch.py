@@ -1,7 +1,7 @@
 """What a tally is made from: a batch of rows with the model's outputs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 import numpy as np
@@ -27,6 +27,9 @@ class Layout:
         seed: of the sample.
         features: columns that the model is given, sorted; empty where the audit does not read them.
         label: column of the true labels or values; None without one.
+        further: columns that options of checks name.
+        cluster: column that tells which rows belong together; None where rows are independent.
+        reference: the group that the others are compared with, by attribute.
     """
 
     target: Target
@@ -36,6 +39,9 @@ class Layout:
     seed: int
     features: tuple[str, ...] = ()
     label: str | None = None
+    further: tuple[str, ...] = ()
+    cluster: str | None = None
+    reference: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

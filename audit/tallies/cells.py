@@ -1,17 +1,18 @@
 """Sums by cell: the one mechanism behind every tally.
 
-A table of cells has key columns (text), a count `n`, and any number of float sums. Integers add exactly. Float sums
-are kept apart by batch and joined by `math.fsum`, which is exact, so that any order of merging gives the same bits.
+A table of cells has key columns, a count `n`, and any number of float sums. Integers add exactly. Float sums are kept
+apart by batch, in one order whatever was merged first, and are only added up in the end: any order of merging gives the
+same bits.
 """
 
 from collections.abc import Mapping, Sequence
-from math import fsum, prod
+from math import prod
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fairwitness.audit.columns import Coded
+from fairwitness.audit.columns import Coded, whole
 
 DENSE_CELLS = 1 << 18  # up to here a batch is counted by bincount over all possible cells
 
@@ -76,23 +77,28 @@ def merge(parts: Sequence[pa.Table], keys: Sequence[str]) -> pa.Table:
     return table.sort_by([(name, "ascending") for name in keys]) if keys else table
 
 
-def settle(table: pa.Table, keys: Sequence[str]) -> tuple[list[tuple[str, ...]], dict[str, NDArray[np.float64]]]:
-    """Add up a table of cells over everything but some keys.
+def settle(table: pa.Table, keys: Sequence[str]) -> tuple[dict[str, Coded], dict[str, NDArray[np.float64]]]:
+    """Take a table of cells apart into arrays; `merge` has put its rows into an order of their own.
+
+    Float sums of one cell stand on several rows, one a batch: whoever adds rows up in their order gets the same bits,
+    however the table was merged.
+
+    Args:
+        table: as `merge` gives it.
+        keys: names of the key columns that are wanted.
 
     Returns:
-        The distinct cells in order, and for `n` and each float sum an array of shape (cells,).
+        The key columns coded, names in lexical order; and `n` and each float sum; all of shape (rows,).
     """
-    names = [name for name in table.column_names if name not in ("batch",) and not _is_text(table, name)]
-    found: dict[tuple[str, ...], dict[str, list[float]]] = {}
-    cells = zip(*(table.column(name).to_pylist() for name in keys), strict=True) if keys else ((),) * table.num_rows
-    values = zip(*(table.column(name).to_pylist() for name in names), strict=True)
-    for cell, row in zip(cells, values, strict=True):
-        lists = found.setdefault(cell, {name: [] for name in names})
-        for name, value in zip(names, row, strict=True):
-            lists[name].append(value)
-    ordered = sorted(found)
-    return ordered, {name: np.array([fsum(found[cell][name]) for cell in ordered]) for name in names}
-
-
-def _is_text(table: pa.Table, name: str) -> bool:
-    return bool(pa.types.is_large_string(table.schema.field(name).type))
+    coded = {}
+    for name in keys:
+        encoded = whole(table.column(name)).dictionary_encode()
+        names = encoded.dictionary.to_pylist()
+        order = sorted(range(len(names)), key=names.__getitem__)
+        place = np.empty(len(names), dtype=np.int64)
+        place[order] = np.arange(len(names))
+        codes = encoded.indices.to_numpy(zero_copy_only=False)
+        coded[name] = Coded(place[codes] if len(names) else codes.astype(np.int64), tuple(names[i] for i in order))
+    text = {name for name in table.column_names if pa.types.is_large_string(table.schema.field(name).type)}
+    sums = [name for name in table.column_names if name not in (text | {"batch", *keys})]
+    return coded, {name: table.column(name).to_numpy().astype(np.float64) for name in sums}

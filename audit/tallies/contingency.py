@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fairwitness.audit.columns import MISSING, OTHER, Coded, bin_order
+from fairwitness.audit.columns import MISSING, OTHER, Coded, coded
 from fairwitness.audit.evidence import NotAssessed, Reason
 from fairwitness.audit.tallies import cells
 from fairwitness.audit.tallies.batch import Batch, Counts, Floats, Layout
+from fairwitness.audit.tallies.groups import MAX_GROUPS, grouped, names_of
 
-MAX_GROUPS = 200
 MAX_CELLS = 1 << 22  # of one marginal table in memory
 
 
@@ -54,6 +54,25 @@ def _blank(table: pa.Table, attributes: Sequence[str], crowded: frozenset[str]) 
 
 
 @dataclass(frozen=True)
+class Clusters:
+    """Weight by cluster and cell of a crosstab: rows of one cluster (a person's, say) are not independent.
+
+    Attributes:
+        cluster: number of the cluster, shape (entries,).
+        group: place of the group, likewise.
+        truth: place of the true label, likewise.
+        decision: place of the decision, likewise.
+        w: sum of weights, likewise.
+    """
+
+    cluster: Counts
+    group: Counts
+    truth: Counts
+    decision: Counts
+    w: Floats
+
+
+@dataclass(frozen=True)
 class Crosstab:
     """Rows by group, true label and predicted label.
 
@@ -65,6 +84,7 @@ class Crosstab:
         n: rows, shape (groups, truths, decisions).
         w: sums of weights, same shape.
         w2: sums of squared weights, same shape.
+        clusters: the same weights by cluster; None where the plan names none.
     """
 
     attribute: str | None
@@ -74,6 +94,7 @@ class Crosstab:
     n: Counts
     w: Floats
     w2: Floats
+    clusters: Clusters | None = None
 
     @property
     def undecided(self) -> Counts:
@@ -99,7 +120,20 @@ class Crosstab:
             n=folded[0].astype(np.int64),
             w=folded[1],
             w2=folded[2],
+            clusters=self.clusters and _relabelled(self.clusters, np.array(truth), np.array(decision)),
         )
+
+
+def _relabelled(clusters: Clusters, truth: Counts, decision: Counts) -> Clusters:
+    """Rename the labels of a binary table's clusters; rows without a decision (2) are not in it."""
+    kept = decision[clusters.decision] < 2
+    return Clusters(
+        clusters.cluster[kept],
+        clusters.group[kept],
+        truth[clusters.truth[kept]],
+        decision[clusters.decision[kept]],
+        clusters.w[kept],
+    )
 
 
 @dataclass(frozen=True)
@@ -107,8 +141,8 @@ class Contingency:
     """Rows by all sensitive columns, true label and predicted label; every attribute is a marginal of it.
 
     Attributes:
-        table: key columns `a0`, `a1`, ... (one a sensitive column), `truth`, `decided`; `n`; with weights also
-            `batch`, `w`, `w2`.
+        table: key columns `a0`, `a1`, ... (one a sensitive column), `truth`, `decided`, and where the plan names one
+            `cluster`; `n`; with weights also `batch`, `w`, `w2`.
         crowded: sensitive columns with more than `MAX_GROUPS` values: they are not in the table.
     """
 
@@ -119,35 +153,50 @@ class Contingency:
     @classmethod
     def of(cls, batch: Batch) -> Self:
         """Count one batch."""
-        attributes = batch.layout.attributes
-        crowded = frozenset(name for name in attributes if batch.groups[name] is None)
+        layout = batch.layout
+        columns = {**batch.groups, **cls._strata(batch)}
+        crowded = frozenset(name for name, column in columns.items() if column is None)
         unknown = Coded(np.zeros(batch.rows, dtype=np.int64), (MISSING,))
-        keys = {f"a{i}": batch.groups[name] or unknown for i, name in enumerate(attributes)}
+        keys = {f"a{i}": column or unknown for i, column in enumerate(columns.values())}
         keys |= {"truth": batch.truth or unknown, "decided": batch.decided or unknown}
+        if layout.cluster is not None:
+            keys["cluster"] = coded(batch.table.column(layout.cluster))
         weights = batch.weights
         sums = {} if weights is None else {"w": weights, "w2": weights * weights}
         table = cells.count(keys, sums, rows=batch.rows, batch=None if weights is None else batch.index)
-        return cls(batch.layout, *thinned([table], attributes, crowded, ["truth", "decided"]))
+        return cls(layout, *thinned([table], list(columns), crowded, cls._labels(layout)))
 
     @classmethod
     def merge(cls, parts: Sequence[Self]) -> Self:
         """Join contingency tables."""
-        first, crowded = parts[0], frozenset[str]().union(*(part.crowded for part in parts))
+        layout, crowded = parts[0].layout, frozenset[str]().union(*(part.crowded for part in parts))
         tables = [part.table for part in parts]
-        return cls(first.layout, *thinned(tables, first.layout.attributes, crowded, ["truth", "decided"]))
+        return cls(layout, *thinned(tables, cls._columns(layout), crowded, cls._labels(layout)))
 
-    @property
-    def _keys(self) -> list[str]:
-        return [*(f"a{i}" for i in range(len(self.layout.attributes))), "truth", "decided"]
+    @classmethod
+    def _strata(cls, batch: Batch) -> dict[str, Coded | None]:  # noqa: ARG003
+        """Further columns that rows are counted by, coded."""
+        return {}
+
+    @classmethod
+    def _columns(cls, layout: Layout) -> list[str]:
+        """Names of the columns `a0`, `a1`, ..."""
+        return list(layout.attributes)
+
+    @staticmethod
+    def _labels(layout: Layout) -> list[str]:
+        """Names of the other key columns."""
+        return ["truth", "decided", *([] if layout.cluster is None else ["cluster"])]
 
     @cached_property
-    def _settled(self) -> tuple[list[tuple[str, ...]], dict[str, Floats]]:
-        return cells.settle(self.table, self._keys)
+    def _settled(self) -> tuple[dict[str, Coded], dict[str, Floats]]:
+        keys = [f"a{i}" for i in range(len(self._columns(self.layout)))]
+        return cells.settle(self.table, [*keys, *self._labels(self.layout)])
 
     @property
     def names(self) -> list[str]:
         """Sensitive attributes and intersections, in the plan's order."""
-        return [*self.layout.attributes, *(" & ".join(several) for several in self.layout.crossed)]
+        return names_of(self.layout)
 
     def crosstab(self, name: str | None = None) -> Crosstab:
         """The marginal table of one attribute or intersection; of the whole for None.
@@ -155,27 +204,34 @@ class Contingency:
         Raises:
             NotAssessed: the attribute has too many values, or the intersection too many groups.
         """
-        several = tuple(name.split(" & ")) if name else ()
-        if crowded := [part for part in several if part in self.crowded]:
-            raise NotAssessed("too_many_groups", attribute=crowded[0], limit=MAX_GROUPS)
-        places = [self.layout.attributes.index(part) for part in several]
-        found, sums = self._settled
+        return self._tabulated(name, *self._groups(name), np.arange(self.table.num_rows))
+
+    def _groups(self, name: str | None) -> tuple[Counts, tuple[str, ...]]:
+        """The group of each row of the table of cells, and the groups' names."""
+        columns = [self._settled[0][f"a{i}"] for i in range(len(self.layout.attributes))]
+        return grouped(self.layout, name, columns, self.crowded, self.table.num_rows)
+
+    def _tabulated(self, name: str | None, group: Counts, groups: tuple[str, ...], rows: Counts) -> Crosstab:
+        """Add up some rows of the table of cells, over all its groups and labels."""
+        columns, sums = self._settled
+        truth, decided = columns["truth"], columns["decided"]
+        shape = (len(groups), len(truth.names), len(decided.names))
+        if shape[0] * shape[1] * shape[2] > MAX_CELLS:
+            raise NotAssessed("too_many_labels", labels=max(shape[1:]))
+        group = group[rows]
+        flat = (group * shape[1] + truth.codes[rows]) * shape[2] + decided.codes[rows]
         n = sums["n"]
-        w, w2 = sums.get("w", n), sums.get("w2", n)
-        groups = sorted({tuple(cell[i] for i in places) for cell in found}, key=lambda g: self._order(several, g))
-        if len(groups) > MAX_GROUPS:
-            raise NotAssessed("too_many_groups", attribute=name, groups=len(groups), limit=MAX_GROUPS)
-        truths, decisions = (tuple(sorted({cell[i] for cell in found})) for i in (-2, -1))
-        if len(groups) * len(truths) * len(decisions) > MAX_CELLS:
-            raise NotAssessed("too_many_labels", labels=max(len(truths), len(decisions)))
-        values = np.zeros((3, len(groups), len(truths), len(decisions)))
-        at = [{name: i for i, name in enumerate(names)} for names in (groups, truths, decisions)]
-        for cell, *row in zip(found, n, w, w2, strict=True):
-            group = tuple(cell[i] for i in places)
-            values[:, at[0][group], at[1][cell[-2]], at[2][cell[-1]]] += row
-        return Crosstab(
-            name, _joined(groups), truths, decisions, values[0].round().astype(np.int64), values[1], values[2]
-        )
+        size = int(np.prod(shape))
+        values = [
+            np.bincount(flat, column[rows], minlength=size).reshape(shape)
+            for column in (n, sums.get("w", n), sums.get("w2", n))
+        ]
+        clusters = None
+        if self.layout.cluster is not None:
+            cluster = columns["cluster"].codes[rows]
+            clusters = Clusters(cluster, group, truth.codes[rows], decided.codes[rows], sums.get("w", n)[rows])
+        counts = values[0].round().astype(np.int64)
+        return Crosstab(name, groups, truth.names, decided.names, counts, values[1], values[2], clusters)
 
     def refusal(self) -> Reason | None:
         """Why nothing can be said of the positive label; None where something can.
@@ -200,30 +256,3 @@ class Contingency:
                 yield name, self.crosstab(name)
             except NotAssessed as why:
                 yield name, why
-
-    def _order(self, attributes: Sequence[str], group: Sequence[str]) -> list[tuple[int, float, str]]:
-        """Natural order: bins and numbers by size, text by alphabet, missing last."""
-        order: list[tuple[int, float, str]] = []
-        for attribute, name in zip(attributes, group, strict=True):
-            if name == MISSING:
-                order.append((2, 0.0, name))
-            elif attribute in self.layout.bins:
-                order.append((0, float(bin_order(self.layout.bins[attribute], name)), name))
-            else:
-                order.append((0, float(name), name) if _is_plain_number(name) else (1, 0.0, name))
-        return order
-
-
-def _joined(groups: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """Names of groups; two that would read the same are numbered."""
-    seen: dict[str, int] = {}
-    names = []
-    for group in groups:
-        name = " & ".join(group)
-        seen[name] = seen.get(name, 0) + 1
-        names.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return tuple(names)
-
-
-def _is_plain_number(name: str) -> bool:
-    return name.removeprefix("-").replace(".", "", 1).isdecimal() and name.isascii()

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fairwitness.audit.columns import MISSING, Coded, groups
+from fairwitness.audit.columns import MISSING, Coded, coded, groups, is_number, whole
 from fairwitness.audit.evidence import NotAssessed
 from fairwitness.audit.tallies.batch import Batch, Layout
-from fairwitness.audit.tallies.contingency import MAX_GROUPS
+from fairwitness.audit.tallies.groups import MAX_GROUPS, names_of
 
 SAMPLE_ROWS = 5_000  # of each label
 
@@ -26,15 +26,17 @@ class Sample:
     Attributes:
         layout: what the columns mean.
         rows: the used columns, in the order of the rows.
-        keys: beside them `row`, `hash`, `label` and `decided` (text), the scores `s0`, `s1`, ... of `classes`, and in a
-            regression `truth` and `predicted`.
+        keys: beside them `row`, `hash`, `label` and `decided` (text), the scores `s0`, `s1`, ... of `classes`, in a
+            regression `truth` and `predicted`, and `weight` where rows have one.
         classes: labels that have scores; empty without scores.
+        seen: rows in the data.
     """
 
     layout: Layout
     rows: pa.Table
     keys: pa.Table
     classes: tuple[str, ...]
+    seen: int
 
     @classmethod
     def of(cls, batch: Batch) -> Self:
@@ -52,13 +54,35 @@ class Sample:
             keys["truth"] = batch.true_values
         if batch.predicted_values is not None:
             keys["predicted"] = batch.predicted_values
+        if batch.weights is not None:
+            keys["weight"] = batch.weights
         classes = batch.classes if batch.scores is not None else ()
-        return cls(batch.layout, batch.table, pa.table(keys), classes)._lowest()
+        return cls(batch.layout, batch.table, pa.table(keys), classes, batch.rows)._lowest()
+
+    @property
+    def complete(self) -> bool:
+        """Whether all rows of the data are held."""
+        return self.rows.num_rows == self.seen
+
+    @property
+    def names(self) -> list[str]:
+        """Sensitive attributes and intersections, in the plan's order."""
+        return names_of(self.layout)
 
     @property
     def labels(self) -> NDArray[np.object_]:
         """True labels as text, shape (rows,); `(missing)` where there is none."""
         return self.keys.column("label").to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+
+    @property
+    def decided(self) -> NDArray[np.object_]:
+        """Decisions as text, shape (rows,); `(missing)` where there is none."""
+        return self.keys.column("decided").to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+
+    @property
+    def weights(self) -> NDArray[np.float64] | None:
+        """Weights, shape (rows,); None for equal ones."""
+        return self.keys.column("weight").to_numpy() if "weight" in self.keys.column_names else None
 
     @property
     def scores(self) -> NDArray[np.float64]:
@@ -71,23 +95,66 @@ class Sample:
             raise NotAssessed("needs_scores")
         return np.column_stack([self.keys.column(f"s{i}").to_numpy() for i in range(len(self.classes))])
 
+    @property
+    def score(self) -> NDArray[np.float64]:
+        """Scores of the positive label, shape (rows,).
+
+        Raises:
+            NotAssessed: the model gives none.
+        """
+        positive = self.layout.target.positive
+        if positive not in self.classes:
+            raise NotAssessed("needs_scores")
+        return self.keys.column(f"s{self.classes.index(positive)}").to_numpy()  # type: ignore[no-any-return]
+
+    @property
+    def truth_values(self) -> NDArray[np.float64]:
+        """True values of a regression, shape (rows,); NaN where missing."""
+        return self.keys.column("truth").to_numpy()  # type: ignore[no-any-return]
+
+    @property
+    def predicted_values(self) -> NDArray[np.float64]:
+        """Predicted values of a regression, shape (rows,); NaN where missing."""
+        return self.keys.column("predicted").to_numpy()  # type: ignore[no-any-return]
+
     def groups(self, attribute: str) -> NDArray[np.object_]:
-        """Groups of a sensitive column as text, shape (rows,).
+        """Groups of a sensitive column or an intersection as text, shape (rows,).
 
         Raises:
             NotAssessed: there are too many of them in the sample.
         """
-        column = groups(self.rows.column(attribute), edges=self.layout.bins.get(attribute), limit=MAX_GROUPS)
-        if column is None:
-            raise NotAssessed("too_many_groups", attribute=attribute, limit=MAX_GROUPS)
-        return np.array(column.names, dtype=object)[column.codes]
+        parts = []
+        for name in attribute.split(" & "):
+            column = groups(self.rows.column(name), edges=self.layout.bins.get(name), limit=MAX_GROUPS)
+            if column is None:
+                raise NotAssessed("too_many_groups", attribute=name, limit=MAX_GROUPS)
+            parts.append(np.array(column.names, dtype=object)[column.codes])
+        if len(parts) == 1:
+            return parts[0]
+        return np.array([" & ".join(group) for group in zip(*parts, strict=True)], dtype=object)
+
+    def text(self, column: str) -> NDArray[np.object_]:
+        """Values of a column as text, shape (rows,); `(missing)` where there is none."""
+        found = coded(self.rows.column(column))
+        return np.array(found.names, dtype=object)[found.codes]
+
+    def numbers(self, column: str) -> NDArray[np.float64]:
+        """Values of a column of numbers, shape (rows,); NaN where there is none.
+
+        Raises:
+            NotAssessed: it holds something else.
+        """
+        found = whole(self.rows.column(column))
+        if not is_number(found.type):
+            raise NotAssessed("not_numeric", column=column, found=str(found.type))
+        return found.cast(pa.float64()).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
 
     @classmethod
     def merge(cls, parts: Sequence[Self]) -> Self:
         """Join samples."""
         filled = [part for part in parts if part.rows.num_rows] or [parts[0]]
         rows, keys = pa.concat_tables([p.rows for p in filled]), pa.concat_tables([p.keys for p in filled])
-        return replace(filled[0], rows=rows, keys=keys)._lowest()
+        return replace(filled[0], rows=rows, keys=keys, seen=sum(part.seen for part in parts))._lowest()
 
     def _lowest(self) -> Self:
         """Keep the lowest hashes of each label, rows in order."""

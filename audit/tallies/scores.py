@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import fsum
 from typing import ClassVar, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from fairwitness.audit.tallies import cells
 from fairwitness.audit.tallies.batch import Batch, Counts, Floats, Layout
 
 KEYS = ["class", "hit", "score"]
+PREFIX = 20  # bits
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class ScoreCounts:
                 }
             )
             return cls(batch.layout, empty, pa.table({"batch": pa.array([], pa.int64())}), exact=True)
-        scores, classes = _judged_scores(batch)
+        scores, classes = judged_scores(batch)
         truth = np.array([classes.index(name) if name in classes else -1 for name in batch.truth.names])[
             batch.truth.codes
         ]
@@ -130,7 +132,7 @@ class ScoreCounts:
     @property
     def total_weight(self) -> float:
         """Weight of all rows with a score and a label."""
-        return float(cells.settle(self.losses, [])[1]["w"][0])
+        return fsum(self.losses.column("w").to_pylist())
 
     def loss(self, name: str) -> tuple[float, float, float, int]:
         """Mean of a loss, its mean square, the effective and the actual number of rows.
@@ -138,13 +140,12 @@ class ScoreCounts:
         Args:
             name: `log_loss` or `brier`.
         """
-        _, sums = cells.settle(self.losses, [])
-        total = {key: float(values[0]) for key, values in sums.items()}
+        total = {key: fsum(self.losses.column(key).to_pylist()) for key in ("n", "w", "w2", name, f"{name}_squared")}
         effective = total["w"] ** 2 / total["w2"]
         return total[name] / total["w"], total[f"{name}_squared"] / total["w"], effective, int(total["n"])
 
 
-def _judged_scores(batch: Batch) -> tuple[Floats, tuple[str, ...]]:
+def judged_scores(batch: Batch) -> tuple[Floats, tuple[str, ...]]:
     """The score of the positive label, or those of all labels."""
     assert batch.scores is not None  # noqa: S101
     positive = batch.layout.target.positive
@@ -197,10 +198,20 @@ def _losses(scores: Floats, truth: Counts, weights: Floats | None, index: int, *
 
 def _binned(table: pa.Table) -> pa.Table:
     """Replace scores by the lower edge of their bin; a binned score stays as it is."""
-    largest = float(np.finfo(np.float32).max)
-    bits = np.clip(table.column("score").to_numpy(), -largest, largest).astype(np.float32).view(np.uint32)
-    # Flipping makes unsigned order the order of the numbers; twelve bits fall away, twenty stay.
-    ordered = np.where(bits >> 31, ~bits, bits | 0x80000000).astype(np.uint32) >> 12 << 12
-    back = np.where(ordered >> 31, ordered & 0x7FFFFFFF, ~ordered).astype(np.uint32).view(np.float32)
     place = table.column_names.index("score")
-    return table.set_column(place, "score", pa.array(back.astype(np.float64)))
+    return table.set_column(place, "score", pa.array(prefixed(table.column("score").to_numpy(), PREFIX)))
+
+
+def prefixed(scores: Floats, bits: int) -> Floats:
+    """Lower edges of the bins that scores are in: the order-preserving prefix of their float32.
+
+    Args:
+        scores: shape (rows,).
+        bits: how many stay, of 32.
+    """
+    largest = float(np.finfo(np.float32).max)
+    raw = np.clip(scores, -largest, largest).astype(np.float32).view(np.uint32)
+    # Flipping makes unsigned order the order of the numbers; the last bits fall away.
+    ordered = np.where(raw >> 31, ~raw, raw | 0x80000000).astype(np.uint32) >> (32 - bits) << (32 - bits)
+    back = np.where(ordered >> 31, ordered & 0x7FFFFFFF, ~ordered).astype(np.uint32).view(np.float32)
+    return np.asarray(back, dtype=np.float64)

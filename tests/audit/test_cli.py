@@ -31,7 +31,7 @@ path = "test.parquet"
 target = "y"
 sensitive = ["sex"]
 [checks]
-select = ["performance", "fairness"]
+select = ["performance", "fairness.group"]
 """
 COMMANDS = ["run", "demo", "init", "gate", "report", "checks", "schema"]
 Call = Callable[..., int]

@@ -37,7 +37,7 @@ def frame(rows: int = ROWS, **columns: Any) -> pd.DataFrame:
 def audit(table: object, *, model: Any = None, gates: Any = (), **meaning: Any) -> Evidence:
     given: dict[str, Any] = {"target": "y", "sensitive": ["sex"], "positive": 1}
     data = Dataset(table, **(given | meaning))
-    return run(model or LOGGED, data, checks=["performance", "fairness"], gates=gates)
+    return run(model or LOGGED, data, checks=["performance", "fairness.group"], gates=gates)
 
 
 def groups(values: Any, **meaning: Any) -> dict[str, int]:
@@ -266,7 +266,7 @@ class TestNextToNothing:
         def fragile(X: pd.DataFrame) -> Any:
             return (X["score"] > X["score"].iloc[0]).to_numpy().astype(int)
 
-        assert run(fragile, data, gates=GATES, checks=["performance", "fairness"]).exit_code == 1
+        assert run(fragile, data, gates=GATES, checks=["performance", "fairness.group"]).exit_code == 1
 
 
 class TestGroups:
@@ -371,7 +371,7 @@ class TestSeparateSensitiveColumns:
         beside.iloc[::-1].to_csv(tmp_path / "people.csv", index=False)
         (tmp_path / "audit.toml").write_text(
             '[model]\nadapter = "logged"\nprediction = "yhat"\n[data]\npath = "test.parquet"\ntarget = "y"\n'
-            'sensitive = ["sex"]\nsensitive_path = "people.csv"\nid = "id"\n[checks]\nselect = ["fairness"]\n'
+            'sensitive = ["sex"]\nsensitive_path = "people.csv"\nid = "id"\n[checks]\nselect = ["fairness.group"]\n'
         )
         assert run(tmp_path / "audit.toml").subject.data.groups["sex"] == self.expected()
 

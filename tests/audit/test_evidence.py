@@ -23,7 +23,7 @@ from fairwitness.audit.evidence import Interval, Reason, digest_of
 
 ROWS = 300
 GAP = "fairness.group.demographic_parity_difference"
-CHECKS = ["performance", "fairness"]
+CHECKS = ["performance", "fairness.group"]
 PLAN = """
 [audit]
 as_of = 2026-11-22
@@ -36,7 +36,7 @@ path = "test.parquet"
 target = "y"
 sensitive = ["sex", "race"]
 [checks]
-select = ["performance", "fairness"]
+select = ["performance", "fairness.group"]
 [[gates]]
 metric = "fairness.group.demographic_parity_difference"
 attribute = "sex"
@@ -179,7 +179,7 @@ class TestDigest:
 
     @pytest.mark.parametrize(
         "change",
-        [{"seed": 1}, {"name": "another"}, {"checks": ["fairness"]}, {"gates": []}, {"policy": {"familywise": True}}],
+        [{"seed": 1}, {"name": "another"}, {"checks": ["fairness.group"]}, {"gates": []}, {"policy": {"familywise": True}}],
     )
     def test_changes_with_the_plan(self, change: dict[str, Any], evidence: Evidence) -> None:
         changed = audit(**change) if "checks" in change else audit(None, **change)

@@ -20,7 +20,7 @@ GAP = "fairness.group.demographic_parity_difference"
 
 
 def plan(more: str = "", *, model: str = MODEL, data: str = DATA) -> str:
-    few = "" if "[checks" in more else '[checks]\nselect = ["performance", "fairness"]'
+    few = "" if "[checks" in more else '[checks]\nselect = ["performance", "fairness.group"]'
     return f"[model]\n{model}\n[data]\n{data}\n{few}\n{dedent(more)}"
 
 
@@ -215,7 +215,7 @@ def test_unknown_name_is_refused_with_the_nearest_one(
         pytest.param(plan('[checks."fairness.group"]\nmin_denominator = 0'), "min_denominator: expected", id="zero"),
         pytest.param(plan(data=DATA.replace('"race"', '"sex"')), "names 'sex' twice", id="sensitive twice"),
         pytest.param(plan(data=DATA.replace('"race"', '"a & b"')), "rename the column", id="ampersand"),
-        pytest.param(plan("[data.bins]\nage = [1]"), "bins: 'age' is not one of", id="bins of no attribute"),
+        pytest.param(plan("[data.reference]\nage = 'a'"), "reference: 'age' is none of", id="reference of no attribute"),
         pytest.param(plan("[data.bins]\nsex = [40, 25]"), "bins.sex: edges must be a rising list", id="falling"),
         pytest.param(plan("[data.bins]\nsex = [40, 40]"), "bins.sex: edges must be a rising list", id="equal edges"),
         pytest.param(plan("[data.bins]\nsex = []"), "bins.sex: edges must be a rising list", id="no edges"),

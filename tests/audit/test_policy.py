@@ -386,7 +386,7 @@ def planted(gap: float, rows: int, *, alternative: float = 0.3) -> Dataset:
 def audited(dataset: Dataset, **more: Any) -> Evidence:
     given: dict[str, Any] = {
         "gates": [{"metric": GAP, "attribute": "g", "max": 0.1}],
-        "checks": ["fairness"],
+        "checks": ["fairness.group"],
         "as_of": TODAY,
     }
     return run({"adapter": "logged", "prediction": "yhat"}, dataset, **(given | more))

@@ -21,7 +21,7 @@ path = "source:table"
 target = "y"
 sensitive = ["sex"]
 [checks]
-select = ["fairness"]
+select = ["fairness.group"]
 """
 GAP = "fairness.group.demographic_parity_difference"
 PASSES = f'[[gates]]\nmetric = "{GAP}"\nmax = 0.5\n'
@@ -111,7 +111,7 @@ def test_plan_that_is_not_named_is_left_alone_and_the_fixture_audits(folder: pyt
 
         def test_gap(fairwitness_audit):
             data = Dataset(table(), target="y", sensitive=["sex"])
-            evidence = fairwitness_audit({"adapter": "logged", "prediction": "yhat"}, data, checks=["fairness"])
+            evidence = fairwitness_audit({"adapter": "logged", "prediction": "yhat"}, data, checks=["fairness.group"])
             assert evidence.find("fairness.group.demographic_parity_difference", attribute="sex").value == 0
         """
     )

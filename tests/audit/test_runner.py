@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from html import unescape
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -23,9 +23,10 @@ from fairwitness.audit import (
     run,
 )
 from fairwitness.audit.cli import main
-from fairwitness.audit.evidence import About
+from fairwitness.audit.evidence import About, Column
 from fairwitness.audit.registry import Check
 from fairwitness.audit.runner import Progress
+from fairwitness.audit.tallies import Records, Stratified
 from fairwitness.reports.html import render
 
 ROWS = 300
@@ -51,7 +52,7 @@ def data(**meaning: Any) -> Dataset:
 
 
 def audit(**given: Any) -> Evidence:
-    return run(LOGGED, data(), **({"checks": ["performance", "fairness", "made"]} | given))
+    return run(LOGGED, data(), **({"checks": ["performance", "fairness.group", "made"]} | given))
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ class TestCrash:
         raise RuntimeError("out of\nluck")
 
     def test_is_an_error_and_the_others_go_on(self, install: Install) -> None:
-        plain = run(LOGGED, data(), checks=["performance", "fairness"])
+        plain = run(LOGGED, data(), checks=["performance", "fairness.group"])
         install(self.crashing)
         evidence = audit()
         assert made_up(evidence).status == "error"
@@ -220,7 +221,7 @@ class TestInterrupted:
             return np.zeros(len(X), dtype=int)
 
         evidence = run(
-            stops, data(features=["x"]), checks=["performance", "fairness"], gates=[{"metric": GAP, "max": 1.0}]
+            stops, data(features=["x"]), checks=["performance", "fairness.group"], gates=[{"metric": GAP, "max": 1.0}]
         )
         assert {check.status for check in evidence.checks} == {"not_assessed"}
         assert evidence.verdict == "not_assessed"
@@ -230,7 +231,7 @@ class TestInterrupted:
 class TestFromPython:
     def test_estimator_and_frame(self) -> None:
         model = LogisticRegression().fit(frame()[["x"]], frame()["y"])
-        evidence = run(model, data(), checks=["fairness"], gates=[{"metric": GAP, "max": 1.0}])
+        evidence = run(model, data(), checks=["fairness.group"], gates=[{"metric": GAP, "max": 1.0}])
         assert evidence.subject.model.adapter == "sklearn"
         assert evidence.find(GAP, attribute="sex").status == "ok"
 
@@ -239,14 +240,14 @@ class TestFromPython:
 
         gate = Gate(metric=GAP, attribute="sex", min=0.99)
         waiver = Waiver(id=f"{GAP}[sex]", reason="r", owner="o", expires=date(2999, 1, 1))
-        assert audit(checks=["fairness"], gates=[gate], waivers=[waiver]).verdict == "waived"
+        assert audit(checks=["fairness.group"], gates=[gate], waivers=[waiver]).verdict == "waived"
 
     def test_gate_selects_its_check(self) -> None:
         evidence = audit(checks=["performance.regression"], gates=[{"metric": GAP, "max": 1.0}])
         assert [check.id for check in evidence.checks] == ["fairness.group", "performance.regression"]
 
     def test_options_reach_the_check_and_the_record(self) -> None:
-        evidence = audit(checks=["fairness"], options={"fairness.group": {"level": 0.9}})
+        evidence = audit(checks=["fairness.group"], options={"fairness.group": {"level": 0.9}})
         assert evidence.checks[0].options["level"] == 0.9
         assert {m.interval.level for m in evidence.measurements() if m.interval} == {0.9}
 
@@ -256,9 +257,9 @@ class TestFromPython:
         frame().to_parquet("test.parquet")
         Path("audit.toml").write_text(
             '[model]\nadapter = "logged"\nprediction = "yhat"\n[data]\npath = "test.parquet"\ntarget = "y"\n'
-            'sensitive = ["sex"]\n[checks]\nselect = ["fairness"]\n'
+            'sensitive = ["sex"]\n[checks]\nselect = ["fairness.group"]\n'
         )
-        assert run(name).find(GAP, attribute="sex").value == audit(checks=["fairness"]).find(GAP, attribute="sex").value
+        assert run(name).find(GAP, attribute="sex").value == audit(checks=["fairness.group"]).find(GAP, attribute="sex").value
 
     @pytest.mark.parametrize(
         ("call", "said"),
@@ -283,7 +284,7 @@ class TestFromPython:
 
     def test_progress_is_told(self) -> None:
         steps: list[Progress] = []
-        audit(checks=["performance", "fairness"], tell=steps.append)
+        audit(checks=["performance", "fairness.group"], tell=steps.append)
         assert steps[0] == Progress(ROWS, ROWS, 0, 3)
         assert [step.last.id for step in steps if step.last] == [
             "fairness.group", "performance.classification", "performance.regression",
@@ -296,15 +297,15 @@ class TestFromPython:
 
     def test_plan_is_recorded_with_its_digest_before_the_results(self) -> None:
         one, other = (
-            audit(checks=["fairness"]),
-            run(LOGGED, Dataset(frame(50), target="y", sensitive=["sex"]), checks=["fairness"]),
+            audit(checks=["fairness.group"]),
+            run(LOGGED, Dataset(frame(50), target="y", sensitive=["sex"]), checks=["fairness.group"]),
         )
         assert one.plan["digest"] == other.plan["digest"]
         assert one.digest != other.digest
 
     def test_data_set_may_be_used_twice(self) -> None:
         dataset = data()
-        assert run(LOGGED, dataset, checks=["fairness"]).digest == run(LOGGED, dataset, checks=["fairness"]).digest
+        assert run(LOGGED, dataset, checks=["fairness.group"]).digest == run(LOGGED, dataset, checks=["fairness.group"]).digest
 
 
 def test_the_record_names_the_columns_that_were_read_of_the_training_data() -> None:
@@ -319,9 +320,66 @@ def test_the_record_names_the_columns_that_were_read_of_the_training_data() -> N
 
 def test_a_notebook_shows_the_report_in_a_frame_of_its_own() -> None:
     frame = pd.DataFrame({"sex": ['"><script>', "M"] * 100, "y": [0, 1] * 100, "yhat": [0, 1] * 100})
-    evidence = run(LOGGED, Dataset(frame, target="y", sensitive=["sex"]), checks=["fairness"])
+    evidence = run(LOGGED, Dataset(frame, target="y", sensitive=["sex"]), checks=["fairness.group"])
     shown = evidence._repr_html_()
     source = shown.removeprefix('<iframe srcdoc="').partition('" sandbox=""')[0]
     assert '"' not in source
     assert "<" not in source
     assert unescape(source) == render(evidence)
+
+
+class TestColumnsOfOptions:
+    """Options that name columns of the data."""
+
+    OPTIONS = {"made.up": {"strata": ["x"]}}
+
+    @pytest.fixture
+    def seen(self, install: Install) -> list[Any]:
+        found: list[Any] = []
+
+        def measure(
+            stratified: Stratified, records: Records, *, strata: Annotated[str | tuple[str, ...], Column()] = ()
+        ) -> Iterator[Measurement]:
+            found.append((strata, stratified, records))
+            yield Measurement(metric="gap", n=0, value=0.0, exact=True)
+
+        install(measure)
+        return found
+
+    def test_they_are_read_and_counted_by(self, seen: list[Any]) -> None:
+        run(LOGGED, data(bins={"x": [0.0]}), checks=["made"], options=self.OPTIONS)
+        strata, stratified, records = seen[0]
+        assert strata == ("x",)
+        assert records.complete
+        assert np.array_equal(records.numbers("x"), frame()["x"])
+        tables = stratified.tables("sex", strata)
+        assert [name for name, _ in tables] == ["< 0", "≥ 0"]
+        assert sum(table.n.sum() for _, table in tables) == ROWS
+        expected = pd.crosstab([frame()["x"] >= 0, frame()["sex"]], frame()["yhat"]).to_numpy().reshape(2, 2, 2)
+        assert np.array_equal([table.n.sum(axis=1) for _, table in tables], expected)
+
+    def test_one_name_needs_no_list(self, seen: list[Any]) -> None:
+        run(LOGGED, data(bins={"x": [0.0]}), checks=["made"], options={"made.up": {"strata": "x"}})
+        assert seen[0][0] == "x"
+
+    @pytest.mark.usefixtures("seen")
+    def test_crowded_stratum_is_refused(self, seen: list[Any]) -> None:
+        run(LOGGED, data(), checks=["made"], options=self.OPTIONS)
+        with pytest.raises(NotAssessed, match="too_many_groups"):
+            seen[0][1].tables("sex", ("x",))
+
+    @pytest.mark.usefixtures("seen")
+    def test_unknown_column_is_one_line(self) -> None:
+        with pytest.raises(UserError, match=r"checks.made.up.strata: no column 'xx'; did you mean 'x'\?"):
+            run(LOGGED, data(), checks=["made"], options={"made.up": {"strata": ["xx"]}})
+
+    @pytest.mark.usefixtures("seen")
+    def test_bins_of_what_is_not_compared_are_refused(self) -> None:
+        with pytest.raises(UserError, match="data.bins: 'x' is neither a sensitive column nor named by an option"):
+            run(LOGGED, data(bins={"x": [0.0]}), checks=["made"])
+
+    def test_clusters_are_refused_where_they_are_not_taken_into_account(self, seen: list[Any]) -> None:
+        evidence = run(LOGGED, data(cluster="x"), checks=["made", "fairness.group"])
+        status = {check.id: (check.status, check.reason and check.reason.code) for check in evidence.checks}
+        assert status == {"fairness.group": ("ok", None), "made.up": ("not_assessed", "clustered")}
+        assert not seen

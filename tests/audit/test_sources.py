@@ -39,7 +39,7 @@ def table(rows: int = ROWS, *, seed: int = 0) -> pa.Table:
 def audit(source: object, **given: object) -> Evidence:
     meaning: dict[str, object] = {"target": "y", "sensitive": ["sex", "race"]}
     data = Dataset(source, **(meaning | given))  # type: ignore[arg-type]
-    return run(LOGGED, data, checks=["performance", "fairness"])
+    return run(LOGGED, data, checks=["performance", "fairness.group"])
 
 
 def numbers(evidence: Evidence) -> dict[str, object]:
@@ -185,14 +185,14 @@ def test_one_changed_value_changes_the_fingerprint(expected: Evidence) -> None:
 def test_missing_values_of_csv_are_those_of_parquet(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("y,yhat,g\n" + '1,1,a\n0,0,\n1,0,NA\n0,1,"NA"\n' * 20)
     dataset = Dataset(tmp_path / "t.csv", target="y", sensitive=["g"])
-    evidence = run({"adapter": "logged", "prediction": "yhat"}, dataset, checks=["fairness"])
+    evidence = run({"adapter": "logged", "prediction": "yhat"}, dataset, checks=["fairness.group"])
     assert evidence.subject.data.groups["g"] == {"NA": 20, "a": 20, "(missing)": 40}
 
 
 def test_quoted_newline_in_csv_is_part_of_the_value(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("y,yhat,g\n" + '1,1,"two\nlines"\n0,0,one\n' * 20)
     dataset = Dataset(tmp_path / "t.csv", target="y", sensitive=["g"])
-    evidence = run({"adapter": "logged", "prediction": "yhat"}, dataset, checks=["fairness"])
+    evidence = run({"adapter": "logged", "prediction": "yhat"}, dataset, checks=["fairness.group"])
     assert evidence.subject.data.groups == {"g": {"one": 20, "two\nlines": 20}}
 
 
@@ -205,7 +205,7 @@ path = "{path}"
 target = "y"
 sensitive = ["sex"]
 [checks]
-select = ["fairness"]
+select = ["fairness.group"]
 """
 
 

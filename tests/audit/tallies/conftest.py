@@ -19,10 +19,12 @@ Cut = Callable[..., list[Batch]]
 def cut() -> Cut:
     """Give the batches of a table with the columns `y`, `yhat` and, if there is one, `score`.
 
-    The function takes the table, `rows` of a batch, `seed`, and what `Dataset` takes.
+    The function takes the table, `rows` of a batch, `seed`, `further` columns to read, and what `Dataset` takes.
     """
 
-    def batches(table: pa.Table, *, rows: int, seed: int = 0, **meaning: Any) -> list[Batch]:
+    def batches(
+        table: pa.Table, *, rows: int, seed: int = 0, further: tuple[str, ...] = (), **meaning: Any
+    ) -> list[Batch]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("fairwitness.audit.sources.BATCH_ROWS", rows)
             patch.setattr("fairwitness.audit.subject.BATCH_ROWS", rows)
@@ -30,6 +32,6 @@ def cut() -> Cut:
             target = dataset.resolve()
             score: Any = {"score": "score"} if "score" in table.column_names and target.task == "binary" else {}
             model = logged.load(Setting(dataset, target, Path(), "model"), prediction="yhat", **score)
-            return list(Subject(dataset, target, model, seed).batches())
+            return list(Subject(dataset, target, model, seed, further=further).batches())
 
     return batches

@@ -11,11 +11,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairwitness.audit.tallies import Batch, Contingency, Fingerprint, Moments, Sample, ScoreCounts, Tally, cells
+from fairwitness.audit.tallies import (
+    Batch,
+    Contingency,
+    Fingerprint,
+    GroupScores,
+    Moments,
+    Records,
+    Sample,
+    ScoreCounts,
+    Stratified,
+    Tally,
+    cells,
+)
 
 Cut = Callable[..., list[Batch]]
 
-TALLIES: list[type[Any]] = [Contingency, ScoreCounts, Moments, Sample, Fingerprint]
+TALLIES: list[type[Any]] = [Contingency, Stratified, ScoreCounts, GroupScores, Moments, Sample, Records, Fingerprint]
 VALUES = st.none() | st.floats(-8, 8, allow_subnormal=False)
 ROWS = st.lists(
     st.fixed_dictionaries(
@@ -50,7 +62,8 @@ def table_of(rows: Sequence[dict[str, Any]], kind: type[Any]) -> pa.Table:
 
 def meaning(kind: type[Any], *, weighted: bool) -> dict[str, Any]:
     task: dict[str, Any] = {"task": "regression"} if kind is Moments else {"task": "binary", "positive": 1}
-    return task | {"sensitive": ["sex", "age"], "weight": "weight" if weighted else None}
+    further = {"further": ("score",)} if kind is Stratified else {}
+    return task | further | {"sensitive": ["sex", "age"], "weight": "weight" if weighted else None}
 
 
 def bits(tally: Tally) -> dict[str, str]:
@@ -79,9 +92,14 @@ def small_limits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     tight: bool = request.param == "crowded and binned"
     if tight:
         monkeypatch.setattr("fairwitness.audit.tallies.contingency.MAX_GROUPS", 2)
+        monkeypatch.setattr("fairwitness.audit.tallies.group_scores.MAX_GROUPS", 2)
+        monkeypatch.setattr("fairwitness.audit.tallies.groups.MAX_GROUPS", 2)
+        monkeypatch.setattr("fairwitness.audit.tallies.stratified.MAX_GROUPS", 2)
         monkeypatch.setattr("fairwitness.audit.subject.MAX_GROUPS", 2)
         monkeypatch.setattr("fairwitness.audit.tallies.sample.SAMPLE_ROWS", 3)
         monkeypatch.setattr(ScoreCounts, "EXACT_CELLS", 5)
+        monkeypatch.setattr(GroupScores, "MOST_CELLS", 5)
+        monkeypatch.setattr(Records, "MOST_ROWS", 3)
     return tight
 
 
@@ -101,7 +119,9 @@ def test_any_order_and_grouping(kind: type[Any], weighted: bool, cut: Cut) -> No
     merged()
 
 
-@pytest.mark.parametrize("kind", [Contingency, ScoreCounts])  # of the sample: test_sample.py
+@pytest.mark.parametrize(
+    "kind", [Contingency, Stratified, ScoreCounts, GroupScores, Records]
+)  # of the sample: test_sample.py
 @pytest.mark.usefixtures("small_limits")
 def test_counts_are_those_of_the_whole(kind: type[Any], cut: Cut) -> None:
     @settings(max_examples=25)
@@ -126,7 +146,7 @@ CELLS: dict[type[Any], tuple[str, ...]] = {
 
 
 # A score is a key; sums of d are about the mean of their own batch: test_moments.py adds those up.
-NO_SUMS = {"score", "centre", "d", "d2", "d3", "d4", "e2d", "e2d2"}
+NO_SUMS = {"score", "centre", "d", "d2", "d3", "d4", "e2d", "e2d2", "centre_p", "p", "p2", "p3", "p4"}
 
 
 def sums_of(tally: Any) -> dict[Any, Any]:
@@ -137,7 +157,10 @@ def sums_of(tally: Any) -> dict[Any, Any]:
         if table is not None and table.num_rows:
             at, sums = cells.settle(table, keys)
             kept = [key for key in sums if key not in NO_SUMS]
-            found |= {(name, cell, key): sums[key][i] for key in kept for i, cell in enumerate(at)}
+            for i in range(table.num_rows):
+                cell = tuple(column.names[column.codes[i]] for column in at.values())
+                for key in kept:
+                    found[name, cell, key] = found.get((name, cell, key), 0.0) + sums[key][i]
     return found
 
 
@@ -173,8 +196,12 @@ def test_row_order_changes_no_sum(kind: type[Any], cut: Cut) -> None:
     permuted()
 
 
-def test_weighted_merging_adds_without_rounding() -> None:
+def test_losses_are_added_without_rounding(cut: Cut) -> None:
     """1e16 + 1 - 1e16 loses the 1 in floats; kept by batch and added by fsum it does not."""
-    parts = [cells.count({}, {"w": np.array([value])}, rows=1, batch=i) for i, value in enumerate([1e16, 1.0, -1e16])]
-    _, sums = cells.settle(cells.merge([cells.merge(parts[:2], []), parts[2]], []), [])
-    assert sums["w"].tolist() == [1.0]
+    rows = [{"y": 1, "score": 0.5, "weight": weight} for weight in (1e16, 1.0, 1.0)]
+    table = pa.Table.from_pylist(
+        rows, pa.schema([("y", pa.int64()), ("score", pa.float64()), ("weight", pa.float64())])
+    )
+    table = table.append_column("yhat", table.column("y"))
+    parts = [ScoreCounts.of(b) for b in cut(table, rows=1, task="binary", positive=1, weight="weight")]
+    assert ScoreCounts.merge(parts).total_weight == 1e16 + 2
