@@ -1,21 +1,24 @@
 """Shares by group, and how far groups are apart in them: one inference for every check that compares groups."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fairwitness.audit.measurement import Details, Excluded, Interval, Measurement, Reason, Scalar
+from fairwitness.audit.statistics.clusters import effective_trials
 from fairwitness.audit.statistics.intervals import critical_value, wilson
 from fairwitness.audit.statistics.multiplicity import (
+    Homogeneity,
     homogeneity,
     ratio_interval,
     shrunken_deviation,
     simultaneous_critical,
     spread_interval,
 )
+from fairwitness.audit.tallies import Crosstab
 
 NO_ANSWER = Reason(code="no_answer")
 
@@ -64,6 +67,38 @@ def weighted(w: NDArray[np.float64], w2: NDArray[np.float64], hit: NDArray[np.fl
     return n, np.divide(hit, w, out=np.zeros_like(w), where=w > 0) * n
 
 
+def shares_of(
+    table: Crosstab,
+    denominator: NDArray[np.bool_],
+    successes: NDArray[np.bool_],
+    *,
+    what: str = "rows",
+    where: dict[str, str] | None = None,
+) -> Shares:
+    """Take a share of some cells of a crosstab in every group.
+
+    Weighted rows count by their effective number, (sum w)^2 / sum w^2 (Kish 1965, Survey Sampling); clustered ones by
+    the number of independent rows that would be as uncertain.
+
+    Args:
+        table: rows by group, true label and decision.
+        denominator: which cells, shape (truths, decisions), make the denominator.
+        successes: which of them are in the share.
+        what: what the denominator counts.
+        where: any further dimension.
+    """
+    w, w2 = table.w[:, denominator].sum(axis=1), table.w2[:, denominator].sum(axis=1)
+    hit = table.w[:, denominator & successes].sum(axis=1)
+    n, _ = weighted(w, w2, hit)
+    if (entries := table.clusters) is not None:
+        counted = denominator[entries.truth, entries.decision] * entries.w
+        hits = (denominator & successes)[entries.truth, entries.decision] * entries.w
+        n = np.minimum(n, effective_trials(hits, counted, entries.cluster, entries.group, len(table.groups)))
+    x = np.divide(hit, w, out=np.zeros_like(w), where=w > 0) * n
+    count = table.n[:, denominator].sum(axis=1)
+    return Shares(table.attribute, table.groups, count, n, x, what, where or {}, table.undecided)
+
+
 def by_group(
     metric: str, shares: Shares, *, level: float, least: int, refused: Reason | None = None
 ) -> Iterator[Measurement]:
@@ -92,49 +127,112 @@ def by_group(
             yield Measurement(**said, value=float(shares.x[i] / shares.n[i]), interval=interval)
 
 
+Kind = Literal["difference", "ratio", "mean"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One or several shares of disjoint rows, compared between groups: what every gap of them rests on.
+
+    Attributes:
+        shares: what is compared.
+        kept: for each, which groups are large enough, shape (groups,).
+        level: confidence level.
+        least: groups with fewer rows than this in a share are left out.
+        critical: critical value of all pairs of groups in all shares together; None with fewer than two groups.
+        test: that all groups are equal in every share; None likewise.
+    """
+
+    shares: tuple[Shares, ...]
+    kept: tuple[NDArray[np.bool_], ...]
+    level: float
+    least: int
+    critical: float | None
+    test: Homogeneity | None
+
+    @property
+    def tables(self) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Effective successes and rows of the groups that are large enough, for each share."""
+        return [(shares.x[k], shares.n[k]) for shares, k in zip(self.shares, self.kept, strict=True)]
+
+    @property
+    def estimable(self) -> int:
+        """How many groups are large enough, in the share that has the fewest."""
+        return int(min(k.sum() for k in self.kept))
+
+    def complement(self) -> "Comparison":
+        """The same of the shares' complements: 1 - p has the deviations of p, and the same test."""
+        return replace(self, shares=tuple(replace(shares, x=shares.n - shares.x) for shares in self.shares))
+
+
+def compared(shares: Sequence[Shares], rng: np.random.Generator, *, level: float, least: int) -> Comparison:
+    """Compare one share, or several of disjoint rows (equalized odds), between groups.
+
+    Args:
+        shares: of the same groups.
+        rng: randomness for the critical value and the permutation test.
+        level: confidence level.
+        least: groups with fewer rows than this in a share are left out.
+    """
+    found = Comparison(tuple(shares), tuple(s.estimable(least) for s in shares), level, least, None, None)
+    if found.estimable < 2:
+        return found
+    critical = simultaneous_critical([shrunken_deviation(x, n) for x, n in found.tables], level, rng)
+    return replace(found, critical=critical, test=homogeneity(found.tables, rng))
+
+
 def between_groups(
-    metric: str, compared: Sequence[Shares], rng: np.random.Generator, *, level: float, least: int, ratio: bool = False
+    metric: str, shares: Sequence[Shares], rng: np.random.Generator, *, level: float, least: int, ratio: bool = False
 ) -> Measurement:
-    """Measure the worst gap (or ratio) between any two groups, over all the shares compared.
+    """Measure the worst gap (or ratio) between any two groups: see `compared` and `gap`.
 
     Args:
         metric: what the gap is called.
-        compared: one share, or several of disjoint rows (equalized odds); the worst of them counts.
+        shares: one share, or several of disjoint rows; the worst of them counts.
         rng: randomness for the critical value and the permutation test.
         level: confidence level of the interval.
         least: groups with fewer rows than this in a share are left out, and listed.
         ratio: the smallest share over the largest, instead of the largest less the smallest.
     """
-    kept = [shares.estimable(least) for shares in compared]
-    excluded = _excluded(compared, kept, least)
-    n = int(max(shares.count[k].sum() for shares, k in zip(compared, kept, strict=True)))
-    said: dict[str, Any] = {
-        "metric": metric, "attribute": compared[0].attribute, "n": n, "where": compared[0].where
-    }  # fmt: skip
-    tables = [(shares.x[k], shares.n[k]) for shares, k in zip(compared, kept, strict=True)]
-    estimable = int(min(k.sum() for k in kept))
-    if estimable < 2 or (ratio and any(not x.any() for x, _ in tables)):
-        params: dict[str, Scalar] = {"attribute": compared[0].attribute, "estimable": estimable}
+    return gap(metric, compared(shares, rng, level=level, least=least), "ratio" if ratio else "difference")
+
+
+def gap(metric: str, comparison: Comparison, kind: Kind) -> Measurement:
+    """Measure how far the groups of a comparison are apart.
+
+    One critical value covers all pairs of all shares, so the worst of each limit bounds the worst of all, and their
+    mean the mean of all.
+
+    Args:
+        metric: what the gap is called.
+        comparison: of the shares.
+        kind: the largest difference between two groups in any share; the smallest ratio; or the mean over the shares
+            of their largest differences.
+    """
+    shares, kept, tables = comparison.shares, comparison.kept, comparison.tables
+    excluded = _excluded(shares, kept, comparison.least)
+    n = int(max(s.count[k].sum() for s, k in zip(shares, kept, strict=True)))
+    said: dict[str, Any] = {"metric": metric, "attribute": shares[0].attribute, "n": n, "where": shares[0].where}
+    critical, test = comparison.critical, comparison.test
+    if critical is None or test is None or (kind == "ratio" and any(not x.any() for x, _ in tables)):
+        params: dict[str, Scalar] = {"attribute": shares[0].attribute, "estimable": comparison.estimable}
         few = Reason(code="fewer_than_two_groups", params=params)
-        reason = few if estimable < 2 else Reason(code="all_rates_zero")
+        reason = few if critical is None else Reason(code="all_rates_zero")
         details = Details(excluded=excluded) if excluded else None
         return Measurement(**said, status="not_estimable", reason=reason, details=details)
-    critical = simultaneous_critical([shrunken_deviation(x, trials) for x, trials in tables], level, rng)
-    # One critical value covers all pairs of all shares, so the worst of each limit bounds the worst of all.
-    between: Callable[..., tuple[float, float, float]] = ratio_interval if ratio else spread_interval
+    between: Callable[..., tuple[float, float, float]] = ratio_interval if kind == "ratio" else spread_interval
     each = [between(x, trials, critical) for x, trials in tables]
-    worst: Callable[..., Any] = min if ratio else max
-    value, low, high = (worst(limits) for limits in zip(*each, strict=True))
-    decides = [e[0] for e in each].index(value)
-    test = homogeneity(tables, rng)
+    joined: Callable[..., Any] = {"difference": max, "ratio": min, "mean": lambda values: float(np.mean(values))}[kind]
+    value, low, high = (joined(limits) for limits in zip(*each, strict=True))
+    decides = [e[0] for e in each].index(value) if kind != "mean" else int(np.argmax([e[0] for e in each]))
     facts: dict[str, Scalar] = {
-        **_extremes(compared[decides], kept[decides]),
+        **_extremes(shares[decides], kept[decides]),
         "Largest gap expected if all groups were equal": test.expected_spread,
         "Test of equality": test.method,
         "Simultaneous critical value": critical,
     }
-    method = "Simultaneous MOVER-Wilson ratio" if ratio else "Simultaneous MOVER-Wilson"
-    interval = Interval(low=low, high=high, level=level, method=method)
+    method = "Simultaneous MOVER-Wilson ratio" if kind == "ratio" else "Simultaneous MOVER-Wilson"
+    interval = Interval(low=low, high=high, level=comparison.level, method=method)
     details = Details(facts=facts, excluded=excluded)
     return Measurement(**said, value=value, interval=interval, p_value=test.p_value, details=details)
 

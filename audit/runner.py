@@ -1,27 +1,25 @@
 """The one place where the steps of an audit are joined: plan, subject, pass, checks, policy, evidence."""
 
-import platform
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 from fairwitness.audit import registry
 from fairwitness.audit.artifacts import CLUSTERED, TRAIN, UNASKED, Artifacts, tallies_for
-from fairwitness.audit.dataset import Dataset, Target
+from fairwitness.audit.dataset import Dataset
 from fairwitness.audit.engines.local import one_pass
 from fairwitness.audit.errors import UserError, nearest
 from fairwitness.audit.evidence import (
     CheckResult,
     CheckStatus,
-    DataFacts,
     Evidence,
     Measurement,
     ModelFacts,
@@ -31,18 +29,14 @@ from fairwitness.audit.evidence import (
     Timing,
 )
 from fairwitness.audit.evidence import Subject as SubjectFacts
+from fairwitness.audit.facts import data_facts, environment
 from fairwitness.audit.models import Model, Setting, python, sklearn, torch
 from fairwitness.audit.options import checked_options, columns_of
 from fairwitness.audit.plan import Plan
-from fairwitness.audit.policy import ALPHA, check_gates, family_size, judge, plan_with_packs
+from fairwitness.audit.policy import ALPHA, annexes_of, check_gates, family_size, judge, plan_with_packs
 from fairwitness.audit.registry import Check
 from fairwitness.audit.subject import Subject
 from fairwitness.audit.tallies import Contingency, Fingerprint, Tally
-
-PACKAGES = (
-    "fairwitness", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "fairlearn", "pydantic", "shap",
-    "woodelf-explainer", "torch", "captum",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -144,6 +138,10 @@ class _Audit:
         for gate in self.plan.gates:
             check = registry.check_of_metric(gate.metric, where=plan.place("gates"))
             self.checks.setdefault(check.id, check)
+        self.annexes = annexes_of(plan)
+        for metric in (metric for annex in self.annexes for metric in annex.metrics):
+            check = registry.check_of_metric(metric, where=plan.place("policy.extends"))
+            self.checks.setdefault(check.id, check)
         self.options = self._checked_options()
         self.dataset = data or Dataset.from_plan(plan.data, folder=plan.folder, where=plan.place("data"))
         self.target = self.dataset.resolve()
@@ -241,6 +239,7 @@ class _Audit:
         judgement = judge(results, self.plan.gates, self.plan.waivers, self.plan.policy, as_of=as_of)
         return Evidence(
             **vars(judgement),
+            annexes=self.annexes,
             plan=record,
             subject=self._facts(tallies, train),
             concerns={check.concern: registry.concern(check.concern) for check in self.checks.values()},
@@ -310,7 +309,7 @@ class _Audit:
     def _unmeasured(self, check: Check, reason: Reason) -> CheckResult:
         return CheckResult(
             id=check.id, concern=check.concern, status="not_assessed", reason=reason,
-            options=self.options[check.id], about=check.about, metrics=check.metrics,
+            options=to_jsonable_python(self.options[check.id]), about=check.about, metrics=check.metrics,
         )  # fmt: skip
 
     def _facts(
@@ -319,37 +318,11 @@ class _Audit:
         facts: dict[str, Scalar] = {"task": self.target.task}
         if self.target.positive is not None:
             facts["positive"] = self.target.positive
-        data = _data_facts(self.dataset, self.target, tallies, facts)
+        data = data_facts(self.dataset, self.target, tallies, facts)
         if self.dataset.train is not None and train:
-            data = data.model_copy(update={"train": _data_facts(self.dataset.train, self.target, train, {})})
+            data = data.model_copy(update={"train": data_facts(self.dataset.train, self.target, train, {})})
         model = self.model
         return SubjectFacts(model=ModelFacts(adapter=model.adapter, access=model.access, facts=model.facts), data=data)
-
-
-def _data_facts(
-    dataset: Dataset, target: Target, tallies: Mapping[str, Tally | NotAssessed], facts: dict[str, Scalar]
-) -> DataFacts:
-    """What the pass found out about the rows."""
-    fingerprint, contingency = tallies.get("fingerprint"), tallies.get("contingency")
-    if not isinstance(fingerprint, Fingerprint) or not isinstance(contingency, Contingency):
-        return DataFacts(rows=0, fingerprint=None, facts=facts)
-    sha = dataset.source.sha256
-    groups: dict[str, dict[str, int]] = {}
-    for name, table in contingency.by_attribute():
-        if not isinstance(table, NotAssessed):
-            groups[name] = dict(zip(table.groups, table.n.sum(axis=(1, 2)).tolist(), strict=True))
-    labels: dict[str, int] = {}
-    if target.task != "regression" and dataset.section.target is not None:
-        whole = contingency.crosstab()
-        labels = dict(zip(whole.truths, whole.n.sum(axis=(0, 2)).tolist(), strict=True))
-    return DataFacts(
-        rows=fingerprint.rows,
-        fingerprint=fingerprint.digest,
-        groups=groups,
-        labels=labels,
-        columns=fingerprint.columns,
-        facts=facts if sha is None else facts | {"sha256": sha},
-    )
 
 
 def measured(check: Check, artifacts: Artifacts, options: Mapping[str, Any]) -> CheckResult:
@@ -369,7 +342,8 @@ def measured(check: Check, artifacts: Artifacts, options: Mapping[str, Any]) -> 
         status, trace = "error", _trace(error)
         reason = Reason(code="crashed", params={"error": _encodable(f"{type(error).__name__}: {error}")})
     return CheckResult(
-        id=check.id, concern=check.concern, status=status, reason=reason, traceback=trace, options=dict(options),
+        id=check.id, concern=check.concern, status=status, reason=reason, traceback=trace,
+        options=to_jsonable_python(options),
         about=check.about, metrics=check.metrics, measurements=tuple(said),
     )  # fmt: skip
 
@@ -397,25 +371,3 @@ def _trace(error: BaseException) -> str:
 def _encodable(text: str) -> str:
     """Text that can be written as UTF-8: an exception may carry half a character."""
     return text.encode("utf-8", "backslashreplace").decode()
-
-
-def environment(checks: Iterable[str] = ()) -> dict[str, JsonValue]:
-    """Versions and processor type: with the plan and the data, what a digest depends on.
-
-    Args:
-        checks: ids of the checks that are run; the packages that they come from are named too.
-    """
-    packages: dict[str, JsonValue] = {}
-    for name in (*PACKAGES, *registry.packages_of(checks)):
-        try:
-            packages[name] = version(name)
-        except PackageNotFoundError:
-            packages[name] = None
-    return {
-        "python": platform.python_version(),
-        "implementation": platform.python_implementation(),
-        "system": platform.system(),
-        "machine": platform.machine(),
-        "byteorder": sys.byteorder,
-        "packages": packages,
-    }

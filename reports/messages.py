@@ -41,11 +41,36 @@ SENTENCES: dict[str, str] = {
         "A comparison needs two groups of {attribute} that are large enough; there are {estimable}."
     ),
     "features_not_read": "The audit reads no features. Of logged predictions it reads those listed in data.features.",
+    "clustered": (
+        "The rows of one {column} are not independent, and this check’s intervals would be too narrow: it does not "
+        "take clusters into account."
+    ),
+    "no_reference": "{attribute} has no group {reference}, which the plan names as the reference.",
+    "needs_labels_and_decisions": (
+        "The check needs the columns of the labels and of the decisions, as many of one as of the other (options labels "
+        "and decisions); {labels} and {decisions} are named."
+    ),
+    "not_yes_or_no": "{column} holds {found}; a label of several is 1 or 0, true or false.",
+    "not_numeric": "{column} is {found}; numbers are needed.",
     "column_type": "{column} holds nested values.",
     "train_columns_differ": "The training data have other columns ({columns} of them).",
     "train_types_differ": (
         "{column} is of another type in the training data ({train}) than here ({found}), so no rows could be equal."
     ),
+    "needs_strata": (
+        'The plan names no strata: set strata in [checks."fairness.conditional"] to the column, or list of columns, '
+        "within which groups are to be compared."
+    ),
+    "no_mixed_strata": "There is no stratum in which some rows are selected and others are not.",
+    "no_common_strata": "These groups hardly occur in the same strata, so they cannot be compared within them.",
+    "odds_ratio_undefined": "The odds ratio would be zero or infinite: in every stratum one side has no such rows.",
+    "needs_model": "The check needs a model that can be asked about changed rows, and this audit has its answers only.",
+    "not_a_feature": (
+        "The model is not given {attribute}, so changing it alone changes nothing. What stands in for it is not tested."
+    ),
+    "no_benefit": "Every row is wrongly rejected, so nobody has a benefit to compare.",
+    "no_comparable_features": "No feature is left that rows could be compared by.",
+    "under_share": "It has {found} of {rows} rows, which is under {needed}, so it is left out of the ratios.",
     "positive_absent": "The positive label {positive} does not occur in the data.",
     "all_rates_zero": "The rate is zero in every group, so their ratio is undefined.",
     "fpr_not_resolved": (
@@ -66,6 +91,21 @@ SENTENCES: dict[str, str] = {
     "undefined_margin": "A label or a decision does not occur, so the number is undefined.",
     "no_variation": "What it is computed from does not vary, so it cannot be estimated.",
     "one_class": "The data hold one class only.",
+    "no_metrics_declared": (
+        'The plan names no metric: set one in [checks."fairness.custom".metrics], such as f2 = "my_metrics:f2".'
+    ),
+    "metric_failed": "The function that the plan names failed: {error}",
+    "metric_no_number": "The metric {metric} gave {found} where a number is needed.",
+    "metric_undefined": "The metric {metric} gave no finite number for these rows.",
+    "metric_often_undefined": (
+        "The metric is undefined for {undefined} of {of} draws of rows like these, so it has no interval."
+    ),
+    "negative_values": "The metric is negative in a group, so a ratio of groups means nothing.",
+    "not_weightable": "{type} takes no weights of rows when it is fitted, which the search for a fairer model needs.",
+    "rows_not_held": "The check needs all rows in memory, and of {rows} rows {held} are held.",
+    "no_list": "These rows belong to no list: the column that tells lists apart has no value.",
+    "merit_not_positive": "The mean of what merit is measured by is not above 0, so there is no ratio to it.",
+    "absent_from_top": "Nobody of {group} is in the top {k}, so the logarithm of its share is undefined.",
     # why a gate has its verdict
     "inside": "The whole interval is within the bound.",
     "outside": "The whole interval is beyond the bound.",
@@ -87,12 +127,16 @@ SENTENCES: dict[str, str] = {
 TERMS: dict[str, str] = {
     "rows": "rows",
     "labelled rows": "labelled rows",
+    "fits of the model": "fits of the model",
+    "errors": "errors",
     "positives": "positives",
     "negatives": "negatives",
     "predicted positives": "predicted positives",
     "predicted negatives": "predicted negatives",
     "members": "members",
     "non-members": "non-members",
+    "items": "items",
+    "lists": "lists",
     "binary": "binary classification",
     "multiclass": "classification with several classes",
     "classification": "classification",

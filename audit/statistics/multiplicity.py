@@ -90,6 +90,35 @@ def _tukey_kramer(sizes: list[int], level: float) -> float:
     return float(optimize.brentq(excess, critical_value(level), critical_value(1 - (1 - level) / pairs)))
 
 
+def shrunken_rates(x: npt.ArrayLike, n: npt.ArrayLike) -> FloatArray:
+    """Rates of k groups drawn towards their common mean by as much as chance alone spreads them.
+
+    A normal random-effects model: rates vary about a mean by tau^2, and each estimate about its rate by v_i =
+    p_i (1 - p_i) / n_i at the rate shrunk by + 1/2. tau^2 is the moment estimate of DerSimonian & Laird (1986),
+    Controlled Clinical Trials 7:177-188, and each rate its empirical Bayes estimate, (tau^2 p_i + v_i mean) / (tau^2 +
+    v_i) (Morris 1983, JASA 78:47-55). Small groups, whose rates are extreme by chance, move most.
+
+    Args:
+        x: shape (k,), successes by group.
+        n: shape (k,), trials by group, more than 0.
+
+    Returns:
+        Shape (k,), each between its own rate and the mean.
+
+    >>> shrunken_rates([30, 200, 3], [100, 1000, 4]).round(3).tolist()
+    [0.297, 0.201, 0.349]
+    """
+    x, n = np.asarray(x, dtype=np.float64), np.asarray(n, dtype=np.float64)
+    rates, variances = x / n, shrunken_deviation(x, n) ** 2
+    weights = 1 / variances
+    fixed = weights @ rates / weights.sum()
+    spare = weights.sum() - (weights**2).sum() / weights.sum()
+    between = max(float(weights @ (rates - fixed) ** 2) - (x.size - 1), 0.0) / spare if x.size > 1 else 0.0
+    weights = 1 / (variances + between)
+    mean = weights @ rates / weights.sum()
+    return np.asarray((between * rates + variances * mean) / (between + variances))
+
+
 def spread_interval(x: npt.ArrayLike, n: npt.ArrayLike, critical: float) -> tuple[float, float, float]:
     """Largest difference between the rates of k groups, with its interval.
 

@@ -84,6 +84,7 @@ class Crosstab:
         n: rows, shape (groups, truths, decisions).
         w: sums of weights, same shape.
         w2: sums of squared weights, same shape.
+        undecided: rows without a decision, shape (groups,); a binary table has them here alone.
         clusters: the same weights by cluster; None where the plan names none.
     """
 
@@ -94,13 +95,8 @@ class Crosstab:
     n: Counts
     w: Floats
     w2: Floats
+    undecided: Counts
     clusters: Clusters | None = None
-
-    @property
-    def undecided(self) -> Counts:
-        """Rows without a decision, shape (groups,)."""
-        missing = [name == MISSING for name in self.decisions]
-        return np.asarray(self.n[:, :, missing].sum(axis=(1, 2)))
 
     def binary(self, positive: str) -> "Crosstab":
         """One label against the rest.
@@ -231,7 +227,8 @@ class Contingency:
             cluster = columns["cluster"].codes[rows]
             clusters = Clusters(cluster, group, truth.codes[rows], decided.codes[rows], sums.get("w", n)[rows])
         counts = values[0].round().astype(np.int64)
-        return Crosstab(name, groups, truth.names, decided.names, counts, values[1], values[2], clusters)
+        undecided = counts[:, :, [name == MISSING for name in decided.names]].sum(axis=(1, 2))
+        return Crosstab(name, groups, truth.names, decided.names, counts, values[1], values[2], undecided, clusters)
 
     def refusal(self) -> Reason | None:
         """Why nothing can be said of the positive label; None where something can.

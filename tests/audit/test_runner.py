@@ -32,6 +32,7 @@ from fairwitness.reports.html import render
 ROWS = 300
 LOGGED = {"adapter": "logged", "prediction": "yhat"}
 GAP = "fairness.group.demographic_parity_difference"
+BY_X = {"made.up": {"strata": ["x"]}}
 Install = Callable[..., None]
 
 
@@ -259,7 +260,10 @@ class TestFromPython:
             '[model]\nadapter = "logged"\nprediction = "yhat"\n[data]\npath = "test.parquet"\ntarget = "y"\n'
             'sensitive = ["sex"]\n[checks]\nselect = ["fairness.group"]\n'
         )
-        assert run(name).find(GAP, attribute="sex").value == audit(checks=["fairness.group"]).find(GAP, attribute="sex").value
+        assert (
+            run(name).find(GAP, attribute="sex").value
+            == audit(checks=["fairness.group"]).find(GAP, attribute="sex").value
+        )
 
     @pytest.mark.parametrize(
         ("call", "said"),
@@ -305,7 +309,10 @@ class TestFromPython:
 
     def test_data_set_may_be_used_twice(self) -> None:
         dataset = data()
-        assert run(LOGGED, dataset, checks=["fairness.group"]).digest == run(LOGGED, dataset, checks=["fairness.group"]).digest
+        assert (
+            run(LOGGED, dataset, checks=["fairness.group"]).digest
+            == run(LOGGED, dataset, checks=["fairness.group"]).digest
+        )
 
 
 def test_the_record_names_the_columns_that_were_read_of_the_training_data() -> None:
@@ -331,8 +338,6 @@ def test_a_notebook_shows_the_report_in_a_frame_of_its_own() -> None:
 class TestColumnsOfOptions:
     """Options that name columns of the data."""
 
-    OPTIONS = {"made.up": {"strata": ["x"]}}
-
     @pytest.fixture
     def seen(self, install: Install) -> list[Any]:
         found: list[Any] = []
@@ -347,7 +352,7 @@ class TestColumnsOfOptions:
         return found
 
     def test_they_are_read_and_counted_by(self, seen: list[Any]) -> None:
-        run(LOGGED, data(bins={"x": [0.0]}), checks=["made"], options=self.OPTIONS)
+        run(LOGGED, data(bins={"x": [0.0]}), checks=["made"], options=BY_X)
         strata, stratified, records = seen[0]
         assert strata == ("x",)
         assert records.complete
@@ -364,7 +369,7 @@ class TestColumnsOfOptions:
 
     @pytest.mark.usefixtures("seen")
     def test_crowded_stratum_is_refused(self, seen: list[Any]) -> None:
-        run(LOGGED, data(), checks=["made"], options=self.OPTIONS)
+        run(LOGGED, data(), checks=["made"], options=BY_X)
         with pytest.raises(NotAssessed, match="too_many_groups"):
             seen[0][1].tables("sex", ("x",))
 
@@ -375,7 +380,7 @@ class TestColumnsOfOptions:
 
     @pytest.mark.usefixtures("seen")
     def test_bins_of_what_is_not_compared_are_refused(self) -> None:
-        with pytest.raises(UserError, match="data.bins: 'x' is neither a sensitive column nor named by an option"):
+        with pytest.raises(UserError, match=r"data\.bins: 'x' is neither a sensitive column nor named by an option"):
             run(LOGGED, data(bins={"x": [0.0]}), checks=["made"])
 
     def test_clusters_are_refused_where_they_are_not_taken_into_account(self, seen: list[Any]) -> None:

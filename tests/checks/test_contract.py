@@ -1,7 +1,7 @@
 """What every registered check promises, whoever wrote it (docs/design.md, section 3)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, get_args, get_type_hints
 
@@ -192,12 +192,14 @@ def test_annotations_are_what_is_handed_over(id_: str) -> None:
 class Planted:
     """A gate, and the audits of two subjects: one that it must fail and one that it must pass.
 
-    A subject is a model and a data set, made from rows on which only the planted thing is amiss.
+    A subject is a model and a data set, made from rows on which only the planted thing is amiss. The options are those
+    of the check.
     """
 
     gate: dict[str, Any]
     failing: Subjects
     passing: Subjects
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 def logged(change: Change, task: str = "binary") -> Subjects:
@@ -239,10 +241,55 @@ PLANTED = {
         of_men(3.0),
         of_men(0.05),
     ),
+    "fairness.custom": Planted(
+        {"metric": "fairness.custom.difference", "attribute": "sex", "where": {"metric": "wrong"}, "max": 0.15},
+        logged(lambda rows: rows.assign(yhat=rows["y"].where(rows["sex"] == "M", 1 - rows["y"]))),
+        logged(lambda rows: rows.assign(yhat=(rows["y"] + (rows["score"] > 0.8)) % 2)),
+        {"metrics": {"wrong": "scipy.spatial.distance:hamming"}, "replicates": 100},
+    ),
     "fairness.group": Planted(
         {"metric": "fairness.group.demographic_parity_difference", "attribute": "sex", "max": 0.1},
         logged(lambda rows: rows.assign(yhat=1.0 * (rows["sex"] == "M"))),
         logged(lambda rows: rows.assign(yhat=rows.groupby(["sex", "race"]).cumcount() % 2 * 1.0)),
+    ),
+    "fairness.impact": Planted(
+        {"metric": "fairness.impact.impact_ratio", "attribute": "sex", "where": {"rate": "selection"}, "min": 0.8},
+        logged(lambda rows: rows.assign(yhat=1.0 * (rows["sex"] == "M"))),
+        logged(lambda rows: rows.assign(yhat=rows.groupby(["sex", "race"]).cumcount() % 2 * 1.0)),
+    ),
+    "fairness.mitigation": Planted(
+        {
+            "metric": "fairness.mitigation.accuracy_cost",
+            "attribute": "sex",
+            "where": {"method": "threshold_optimizer", "constraint": "demographic_parity"},
+            "max": 0.05,
+        },
+        logged(
+            lambda rows: rows.assign(y=1.0 * ((rows["sex"] == "M") ^ (rows["x2"] > 1.6))).assign(
+                yhat=lambda rows: rows["y"], score=lambda rows: rows["y"] * 0.8 + 0.1
+            )
+        ),
+        logged(
+            lambda rows: rows.assign(score=(rows["score"] + (rows["sex"] == "M")) / 2).assign(
+                yhat=lambda rows: 1.0 * (rows["score"] > 0.5)
+            )
+        ),
+    ),
+    "fairness.multilabel": Planted(
+        {"metric": "fairness.multilabel.demographic_parity_difference", "attribute": "sex", "max": 0.1},
+        logged(lambda rows: rows.assign(a=rows["y"], a_hat=1.0 * (rows["sex"] == "M"), b=rows["y"], b_hat=rows["y"])),
+        logged(lambda rows: rows.assign(a=rows["y"], a_hat=rows.groupby(["sex", "race"]).cumcount() % 2 * 1.0)),
+        {"labels": ["a"], "decisions": ["a_hat"]},
+    ),
+    "fairness.ranking": Planted(
+        {"metric": "fairness.ranking.exposure_ratio", "attribute": "sex", "min": 0.9},
+        logged(lambda rows: rows.assign(score=(rows["score"] + (rows["sex"] == "M")) / 2)),
+        logged(lambda rows: rows.assign(score=rows["x2"].rank(pct=True))),
+    ),
+    "fairness.regression": Planted(
+        {"metric": "fairness.regression.standardized_mean_difference", "attribute": "sex", "max": 0.3},
+        logged(lambda rows: rows.assign(yhat=rows["yhat"] + (rows["sex"] == "M")), "regression"),
+        logged(lambda rows: rows, "regression"),
     ),
     "performance.classification": Planted(
         {"metric": "performance.classification.accuracy", "min": 0.8},
@@ -265,7 +312,7 @@ PLANTED = {
 @cache
 def planted(id_: str, side: str) -> Evidence:
     model, data = (PLANTED[id_].failing if side == "fail" else PLANTED[id_].passing)()
-    return run(model, data, checks=[id_], gates=[PLANTED[id_].gate])
+    return run(model, data, checks=[id_], gates=[PLANTED[id_].gate], options={id_: PLANTED[id_].options})
 
 
 @pytest.mark.parametrize("id_", CHECKS)

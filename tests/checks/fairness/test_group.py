@@ -187,10 +187,12 @@ def test_integer_weights_are_repeated_rows(audit: Audit) -> None:
     weighted = audit(frame, FAIR, sensitive=["sex", "race"], weight="w")
     for one, other in zip(weighted.measurements(), repeated.measurements(), strict=True):
         assert (one.metric, one.attribute, one.group) == (other.metric, other.attribute, other.group)
-        assert one.value == pytest.approx(other.value, abs=1e-12)
+        # Repeated rows are more rows, so that more of them are enough.
+        assert one.status == "not_estimable" or one.value == pytest.approx(other.value, abs=1e-12)
         # Repeating rows is no new information: the weighted interval is the wider one.
         if one.interval is not None and other.interval is not None and one.group is not None:
             assert one.interval.high - one.interval.low > other.interval.high - other.interval.low
+    assert sum(one.status == "ok" for one in weighted.measurements()) > 100
 
 
 def test_equal_weights_are_no_weights(audit: Audit) -> None:
