@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 from typing import Any, Literal
 
 import numpy as np
@@ -128,6 +129,7 @@ def by_group(
 
 
 Kind = Literal["difference", "ratio", "mean"]
+_JOINED: dict[Kind, Callable[[Sequence[float]], float]] = {"difference": max, "ratio": min, "mean": fmean}
 
 
 @dataclass(frozen=True)
@@ -222,7 +224,7 @@ def gap(metric: str, comparison: Comparison, kind: Kind) -> Measurement:
         return Measurement(**said, status="not_estimable", reason=reason, details=details)
     between: Callable[..., tuple[float, float, float]] = ratio_interval if kind == "ratio" else spread_interval
     each = [between(x, trials, critical) for x, trials in tables]
-    joined: Callable[..., Any] = {"difference": max, "ratio": min, "mean": lambda values: float(np.mean(values))}[kind]
+    joined = _JOINED[kind]
     value, low, high = (joined(limits) for limits in zip(*each, strict=True))
     decides = [e[0] for e in each].index(value) if kind != "mean" else int(np.argmax([e[0] for e in each]))
     facts: dict[str, Scalar] = {

@@ -44,7 +44,7 @@ def effective_trials(
     flat = of[used] * (int(unit.max(initial=0)) + 1) + unit[used]
     pairs, place = np.unique(flat, return_inverse=True)
     owner = pairs // (int(unit.max(initial=0)) + 1)
-    x, m = np.bincount(place, x[used], minlength=len(pairs)), np.bincount(place, m[used], minlength=len(pairs))
+    x, m = (np.bincount(place, v[used], minlength=len(pairs)).astype(np.float64) for v in (x, m))
     total, squares = np.bincount(owner, m, minlength=groups), np.bincount(owner, m * m, minlength=groups)
     share = np.divide(np.bincount(owner, x, minlength=groups), total, out=np.zeros(groups), where=total > 0)
     clusters = np.bincount(owner, minlength=groups)

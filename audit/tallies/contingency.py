@@ -218,8 +218,8 @@ class Contingency:
         flat = (group * shape[1] + truth.codes[rows]) * shape[2] + decided.codes[rows]
         n = sums["n"]
         size = int(np.prod(shape))
-        values = [
-            np.bincount(flat, column[rows], minlength=size).reshape(shape)
+        values: list[Floats] = [
+            np.bincount(flat, column[rows], minlength=size).reshape(shape).astype(np.float64)
             for column in (n, sums.get("w", n), sums.get("w2", n))
         ]
         clusters = None

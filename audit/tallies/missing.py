@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fairwitness.audit.columns import whole
 from fairwitness.audit.tallies import cells
 from fairwitness.audit.tallies.batch import Batch, Layout
-from fairwitness.audit.tallies.contingency import MAX_GROUPS
+from fairwitness.audit.tallies.groups import MAX_GROUPS
 
 ANY = ""  # in place of a column: a row in which any value is missing; of an attribute: the whole
 

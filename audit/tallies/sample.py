@@ -62,7 +62,7 @@ class Sample:
     @property
     def complete(self) -> bool:
         """Whether all rows of the data are held."""
-        return self.rows.num_rows == self.seen
+        return bool(self.rows.num_rows == self.seen)
 
     @property
     def names(self) -> list[str]:

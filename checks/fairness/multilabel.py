@@ -104,9 +104,10 @@ def _crosstab(
     """Count rows by group, truth and decision; rows without a decision are not in the binary table."""
     w = np.ones(len(place)) if weights is None else weights
     flat = (place * 3 + truth) * 3 + decided
+    ones = np.ones(len(w))
     n, sums, squares = (
-        np.bincount(flat, values, minlength=9 * len(groups)).reshape(-1, 3, 3) for values in (np.ones(len(w)), w, w * w)
+        np.bincount(flat, values, minlength=9 * len(groups)).reshape(-1, 3, 3).astype(np.float64)
+        for values in (ones, w, w * w)
     )
-    names = ("0", "1", MISSING)
-    n = n.astype(np.int64)
-    return Crosstab(attribute, groups, names, names, n, sums, squares, n[:, :, 2].sum(axis=1)).binary("1")
+    names, counts = ("0", "1", MISSING), n.astype(np.int64)
+    return Crosstab(attribute, groups, names, names, counts, sums, squares, counts[:, :, 2].sum(axis=1)).binary("1")

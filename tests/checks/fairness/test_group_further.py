@@ -29,7 +29,7 @@ def audit(frame: pd.DataFrame, *, sensitive: Any = ("sex", "race"), **meaning: A
     return run(LOGGED, Dataset(frame, target="y", sensitive=list(sensitive), **meaning), checks=[FAIR])
 
 
-def found(evidence: Evidence, metric: str, **where: str | None) -> Measurement:
+def found(evidence: Evidence, metric: str, **where: str) -> Measurement:
     return evidence.find(f"{FAIR}.{metric}", **where)
 
 
@@ -111,14 +111,14 @@ def test_each_group_stands_against_all_rows() -> None:
     details = found(audit(frame, reference={"race": "A"}), "demographic_parity_difference", attribute="race").details
     assert details is not None
     assert details.table is not None
-    rows = [dict(zip(details.table.columns, row, strict=True)) for row in details.table.rows]
+    rows: list[dict[str, Any]] = [dict(zip(details.table.columns, row, strict=True)) for row in details.table.rows]
     for row in rows:
         group = frame["yhat"][frame["race"] == row["Group"]]
         assert row["n"] == len(group)
         assert row["Difference to all rows"] == pytest.approx(group.mean() - frame["yhat"].mean())
         assert row["low"] < row["Difference to all rows"] < row["high"]
-    rates = [float(str(row["Rate"])) for row in rows]
-    assert all(min(rates) <= float(str(row["Shrunken rate"])) <= max(rates) for row in rows)
+    rates = [row["Rate"] for row in rows]
+    assert all(min(rates) <= row["Shrunken rate"] <= max(rates) for row in rows)
     assert [row["Difference to the reference"] is None for row in rows] == [True, False, False]
 
 
