@@ -25,6 +25,7 @@ SENTENCES: dict[str, str] = {
     "too_many_labels": "The target has {labels} labels. Is it a number to be predicted?",
     "nothing_to_measure": "There is nothing in these data that the check measures.",
     "no_attributes": "The plan names no sensitive attribute.",
+    "no_subgroups": "No value of any column is shared by {support} of the rows or more, and not by all of them.",
     "artifact_missing": "The check needs {artifact}, which this model and these data do not give.",
     "no_such_capability": "The check needs the capability {capability}, which the adapter {adapter} does not have.",
     "missing_extra": "The check needs an extra that is not installed: pip install 'fairwitness[{extra}]'.",
@@ -47,8 +48,8 @@ SENTENCES: dict[str, str] = {
     ),
     "no_reference": "{attribute} has no group {reference}, which the plan names as the reference.",
     "needs_labels_and_decisions": (
-        "The check needs the columns of the labels and of the decisions, as many of one as of the other (options labels "
-        "and decisions); {labels} and {decisions} are named."
+        "The check needs the columns of the labels and of the decisions, as many of one as of the other (options "
+        "labels and decisions); {labels} and {decisions} are named."
     ),
     "not_yes_or_no": "{column} holds {found}; a label of several is 1 or 0, true or false.",
     "not_numeric": "{column} is {found}; numbers are needed.",
@@ -62,7 +63,7 @@ SENTENCES: dict[str, str] = {
         "within which groups are to be compared."
     ),
     "no_mixed_strata": "There is no stratum in which some rows are selected and others are not.",
-    "no_common_strata": "These groups hardly occur in the same strata, so they cannot be compared within them.",
+    "no_common_strata": "The groups hardly occur in the same strata, so they cannot be compared within them.",
     "odds_ratio_undefined": "The odds ratio would be zero or infinite: in every stratum one side has no such rows.",
     "needs_model": "The check needs a model that can be asked about changed rows, and this audit has its answers only.",
     "not_a_feature": (
@@ -103,9 +104,17 @@ SENTENCES: dict[str, str] = {
     "negative_values": "The metric is negative in a group, so a ratio of groups means nothing.",
     "not_weightable": "{type} takes no weights of rows when it is fitted, which the search for a fairer model needs.",
     "rows_not_held": "The check needs all rows in memory, and of {rows} rows {held} are held.",
+    "values_too_large": "Values spread over more than {limit}, too far to compute with.",
     "no_list": "These rows belong to no list: the column that tells lists apart has no value.",
     "merit_not_positive": "The mean of what merit is measured by is not above 0, so there is no ratio to it.",
     "absent_from_top": "Nobody of {group} is in the top {k}, so the logarithm of its share is undefined.",
+    "needs_columns": "The plan does not say which columns of the data these options of the check are: {options}.",
+    "not_of_user_or_item": (
+        "{attribute} is the same neither in all rows of a user nor in all rows of an item, so it makes no groups of "
+        "either."
+    ),
+    "negative_popularity": "{column} has negative values, and a number of interactions cannot be negative.",
+    "negative_gains": "Some true values are negative, and what an item is worth to a user cannot be.",
     # why a gate has its verdict
     "inside": "The whole interval is within the bound.",
     "outside": "The whole interval is beyond the bound.",
@@ -135,6 +144,7 @@ TERMS: dict[str, str] = {
     "predicted negatives": "predicted negatives",
     "members": "members",
     "non-members": "non-members",
+    "users": "users",
     "items": "items",
     "lists": "lists",
     "binary": "binary classification",

@@ -43,7 +43,12 @@ def people(n: int = 400, seed: int = 0) -> pd.DataFrame:
 
 
 LOGGED = {"adapter": "logged", "prediction": "yhat", "score": "score"}
-MEANING: dict[str, Any] = {"target": "y", "sensitive": ["sex", "race"], "features": FEATURES}
+MEANING: dict[str, Any] = {
+    "target": "y",
+    "sensitive": ["sex", "race"],
+    "features": FEATURES,
+    "reference": {"sex": "M"},
+}
 TASKS: dict[str, tuple[dict[str, Any], Change]] = {
     "binary": ({"task": "binary", "positive": 1}, lambda rows: rows),
     "multiclass": (
@@ -208,6 +213,28 @@ def logged(change: Change, task: str = "binary") -> Subjects:
     return lambda: (subject_of("logged", task), Dataset(change(given(people(4000))), **MEANING, **how))
 
 
+def recommended(ignored: str | None) -> Subjects:
+    """A recommender whose scores say nothing of what one sex likes; 250 users by 16 items, each of a race and genre."""
+
+    def rows(given: pd.DataFrame) -> pd.DataFrame:
+        number = np.arange(len(given))
+        user, item = number // 16, number % 16
+        sex, liked = np.where(user % 2, "F", "M"), (item + user // 2) % 4 == 0
+        told = np.where((sex == ignored) | (given["x2"] > 1.5), given["score"], liked)
+        kind = [f"{'ABC'[i % 3]}" for i in item]
+        return given.assign(
+            user=user,
+            item=item,
+            genre=item % 4,
+            sex=sex,
+            race=kind,
+            y=liked * 1.0,
+            score=0.8 * told + 0.2 * given["score"],
+        )
+
+    return logged(rows)
+
+
 def trained(model: Any) -> Subjects:
     """A model fitted on rows that the audit knows as its training data."""
     train = people(1000, seed=3)
@@ -247,6 +274,12 @@ PLANTED = {
         logged(lambda rows: rows.assign(yhat=(rows["y"] + (rows["score"] > 0.8)) % 2)),
         {"metrics": {"wrong": "scipy.spatial.distance:hamming"}, "replicates": 100},
     ),
+    "fairness.conditional": Planted(
+        {"metric": "fairness.conditional.conditional_demographic_parity_difference", "attribute": "sex", "max": 0.1},
+        logged(lambda rows: rows.assign(yhat=1.0 * (rows["sex"] == "M"))),
+        logged(lambda rows: rows.assign(yhat=rows.groupby(["sex", "race"]).cumcount() % 2 * 1.0)),
+        {"strata": "race"},
+    ),
     "fairness.group": Planted(
         {"metric": "fairness.group.demographic_parity_difference", "attribute": "sex", "max": 0.1},
         logged(lambda rows: rows.assign(yhat=1.0 * (rows["sex"] == "M"))),
@@ -275,6 +308,11 @@ PLANTED = {
             )
         ),
     ),
+    "fairness.individual": Planted(
+        {"metric": "fairness.individual.counterfactual_flip_rate", "attribute": "sex", "max": 0.1},
+        of_men(3.0),
+        of_men(0.05),
+    ),
     "fairness.multilabel": Planted(
         {"metric": "fairness.multilabel.demographic_parity_difference", "attribute": "sex", "max": 0.1},
         logged(lambda rows: rows.assign(a=rows["y"], a_hat=1.0 * (rows["sex"] == "M"), b=rows["y"], b_hat=rows["y"])),
@@ -286,10 +324,26 @@ PLANTED = {
         logged(lambda rows: rows.assign(score=(rows["score"] + (rows["sex"] == "M")) / 2)),
         logged(lambda rows: rows.assign(score=rows["x2"].rank(pct=True))),
     ),
+    "fairness.recommendation": Planted(
+        {"metric": "fairness.recommendation.ndcg_difference", "attribute": "sex", "max": 0.1},
+        recommended("F"),
+        recommended(None),
+        {"user": "user", "item": "item", "category": "genre", "top": 4},
+    ),
     "fairness.regression": Planted(
         {"metric": "fairness.regression.standardized_mean_difference", "attribute": "sex", "max": 0.3},
         logged(lambda rows: rows.assign(yhat=rows["yhat"] + (rows["sex"] == "M")), "regression"),
         logged(lambda rows: rows, "regression"),
+    ),
+    "fairness.subgroups": Planted(
+        {"metric": "fairness.subgroups.largest_divergence", "where": {"rate": "selection_rate"}, "max": 0.3},
+        logged(lambda rows: rows.assign(yhat=1.0 * ((rows["sex"] == "F") & (rows["race"] == "A")))),
+        logged(lambda rows: rows.assign(yhat=rows.groupby(["sex", "race"]).cumcount() % 2 * 1.0)),
+    ),
+    "fairness.score": Planted(
+        {"metric": "fairness.score.abroca", "attribute": "sex", "max": 0.12},
+        logged(lambda rows: rows.assign(score=np.where(rows["sex"] == "M", (rows["y"] + rows["score"]) / 2, 0.5))),
+        logged(lambda rows: rows),
     ),
     "performance.classification": Planted(
         {"metric": "performance.classification.accuracy", "min": 0.8},
