@@ -122,7 +122,7 @@ class Dataset:
         return dataset
 
     def _open(self, source: Any, sensitive_from: Any, train: Any, *, folder: Path, where: str) -> None:
-        self.where = where
+        self.where, self.folder = where, folder
         self.source: Source = open_source(source, folder=folder, where=f"{where}.path")
         self._beside: Source | None = None
         if sensitive_from is not None:

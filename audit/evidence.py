@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic import JsonValue
 
+from fairwitness.audit.annexes import Annex, AnnexColumn
 from fairwitness.audit.errors import nearest
 from fairwitness.audit.measurement import (
     Column,
@@ -33,6 +34,8 @@ from fairwitness.audit.measurement import (
 
 __all__ = [
     "About",
+    "Annex",
+    "AnnexColumn",
     "Bound",
     "CheckResult",
     "Column",
@@ -187,6 +190,7 @@ class Screened(Record):
 
     metric: str
     attribute: str | None = None
+    group: str | None = None
     where: dict[str, str] = {}
     p_value: float
     q_value: float
@@ -248,6 +252,7 @@ class Evidence(Record):
         family_bound: largest chance that any gate failed wrongly, min(1, gates x alpha / 2).
         screening: what no gate judges, adjusted for the number of looks.
         unused_waivers: ids of waivers that no gate used.
+        annexes: tables that the policy packs ask for, made of the measurements by the report.
         judged_again_by: digest of a policy that gave the verdicts after the results were known; None for the plan's.
         interrupted: the audit was stopped by hand; what was done is kept.
     """
@@ -263,6 +268,7 @@ class Evidence(Record):
     family_bound: float | None = None
     screening: tuple[Screened, ...] = ()
     unused_waivers: tuple[str, ...] = ()
+    annexes: tuple[Annex, ...] = ()
     judged_again_by: str | None = None
     interrupted: bool = False
     environment: dict[str, JsonValue]
@@ -272,7 +278,9 @@ class Evidence(Record):
         """Every measurement of every check, in order."""
         return [m for check in self.checks for m in check.measurements]
 
-    def find(self, metric: str, *, attribute: str | None = None, group: str | None = None, **where: str) -> Measurement:
+    def find(
+        self, metric: str, /, *, attribute: str | None = None, group: str | None = None, **where: str
+    ) -> Measurement:
         """Give the one measurement with this metric, attribute, group and further dimensions.
 
         Raises:

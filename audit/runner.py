@@ -338,6 +338,8 @@ def measured(check: Check, artifacts: Artifacts, options: Mapping[str, Any]) -> 
             status, reason = "not_assessed", Reason(code="nothing_to_measure")
     except NotAssessed as why:
         status, reason = "not_assessed", why.reason
+    except UserError:  # an option names something that is not there: the plan cannot be used
+        raise
     except Exception as error:  # noqa: BLE001  the one place where a check's crash becomes part of the evidence
         status, trace = "error", _trace(error)
         reason = Reason(code="crashed", params={"error": _encodable(f"{type(error).__name__}: {error}")})
