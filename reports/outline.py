@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from fairwitness.audit.evidence import (
     WORST_FIRST,
-    About,
     Bound,
     CheckResult,
     Concern,
@@ -18,6 +17,7 @@ from fairwitness.audit.evidence import (
     Measurement,
     Metric,
     Reason,
+    Screened,
     Verdict,
     worst,
 )
@@ -27,6 +27,7 @@ from fairwitness.reports.figures import decimals_apart
 DRAWN_ROWS = 40
 SHOWN_ROWS = 400
 SHOWN_DETAIL_ROWS = 200
+NOTABLE = 0.05
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,48 @@ class Panel:
 
 
 @dataclass(frozen=True)
+class Matrix:
+    """Numbers by measure and group.
+
+    Attributes:
+        groups: names of the columns.
+        rows: one a measure, with a line, or None, for each group.
+    """
+
+    groups: tuple[str, ...]
+    rows: tuple[tuple[Line | None, ...], ...]
+
+    @property
+    def level(self) -> float | None:
+        """The level of every interval; None where there is none, or more than one."""
+        levels = {x.measurement.interval.level for row in self.rows for x in row if x and x.measurement.interval}
+        return levels.pop() if len(levels) == 1 else None
+
+
+@dataclass(frozen=True)
 class Part:
     """What a check says of one attribute, or (None) of the model as a whole."""
 
     attribute: str | None
     headline: tuple[Panel, ...]
     groups: tuple[Panel, ...]
+
+    @property
+    def crossed(self) -> bool:
+        """Whether it is about an intersection: shown in short, since there are many and their groups are many."""
+        return self.attribute is not None and " & " in self.attribute
+
+    @property
+    def matrix(self) -> "Matrix":
+        """The groups' numbers in one table."""
+        columns = tuple(dict.fromkeys(str(x.measurement.group) for panel in self.groups for x in panel.lines))
+        rows: dict[tuple[str, ...], dict[str, Line]] = {}
+        for panel in self.groups:
+            for line in panel.lines:
+                m = line.measurement
+                key = (m.metric, *(part for item in sorted(m.where.items()) for part in item))
+                rows.setdefault(key, {})[str(m.group)] = line
+        return Matrix(columns, tuple(tuple(row.get(group) for group in columns) for row in rows.values()))
 
 
 @dataclass(frozen=True)
@@ -144,7 +181,7 @@ class ConcernView:
 class Gap:
     """Numbers of one check that are missing for one reason."""
 
-    check: About
+    check: CheckResult
     attribute: str | None
     reason: Reason
     metrics: list[str] = field(default_factory=list)
@@ -281,38 +318,59 @@ def _panel(lines: list[Line], metric: Metric | None) -> Panel:
 
 def missing(evidence: Evidence) -> tuple[Gap, ...]:
     """Collect the numbers that are not estimable, those with the same check, attribute, groups and reason together."""
-    by_metric: dict[tuple[str, str | None, object, str], Gap] = {}
-    for check in evidence.checks:
-        for m in check.measurements:
-            if m.reason is None or m.status == "ok":
-                continue
-            key = (check.id, m.attribute, _alike(m.reason), m.metric)
-            title = definition(check, m.metric).title
-            gap = by_metric.setdefault(key, Gap(check.about, m.attribute, m.reason, [title]))
-            gap.groups += [m.group] if m.group is not None and m.group not in gap.groups else []
-    together: dict[tuple[str, str | None, object, tuple[str, ...]], Gap] = {}
-    for (check_id, attribute, reason, _), gap in by_metric.items():
-        first = together.setdefault((check_id, attribute, reason, tuple(gap.groups)), gap)
-        if first is not gap:
-            first.metrics += gap.metrics
-    return tuple(together.values())
+    return _gathered(
+        (check, m, m.group, m.reason)
+        for check in evidence.checks
+        for m in check.measurements
+        if m.reason is not None and m.status != "ok"
+    )
 
 
 def left_out(evidence: Evidence) -> tuple[Gap, ...]:
     """Collect the groups that were left out of a number, those with the same check, attribute and reason together."""
-    found: dict[tuple[str, str | None, str, object], Gap] = {}
-    for check in evidence.checks:
-        for m in check.measurements:
-            for excluded in m.details.excluded if m.details else ():
-                key = (check.id, m.attribute, excluded.group, _alike(excluded.reason))
-                gap = found.setdefault(key, Gap(check.about, m.attribute, excluded.reason, [], [excluded.group]))
-                title = definition(check, m.metric).title
-                gap.metrics += [title] if title not in gap.metrics else []
-    return tuple(found.values())
+    return _gathered(
+        (check, m, excluded.group, excluded.reason)
+        for check in evidence.checks
+        for m in check.measurements
+        for excluded in (m.details.excluded if m.details else ())
+    )
+
+
+def _gathered(entries: Iterable[tuple[CheckResult, Measurement, str | None, Reason]]) -> tuple[Gap, ...]:
+    """Put what is missing for one reason into one row; reasons may differ in how many rows were found."""
+    by_metric: dict[tuple[str, str | None, object, str], Gap] = {}
+    for check, m, group, reason in entries:
+        key = (check.id, m.attribute, _alike(reason), m.metric)
+        gap = by_metric.setdefault(key, Gap(check, m.attribute, reason, [definition(check, m.metric).title]))
+        gap.groups += [group] if group is not None and group not in gap.groups else []
+        gap.reason = _spanning(gap.reason, reason)
+    together: dict[tuple[str, str | None, object, tuple[str, ...]], Gap] = {}
+    for (check_id, attribute, alike, _), gap in by_metric.items():
+        first = together.setdefault((check_id, attribute, alike, tuple(gap.groups)), gap)
+        if first is not gap:
+            first.metrics += [title for title in gap.metrics if title not in first.metrics]
+            first.reason = _spanning(first.reason, gap.reason)
+    return tuple(together.values())
 
 
 def _alike(reason: Reason) -> object:
-    return reason.code, tuple(sorted(reason.params.items()))
+    """What two reasons share that are told together."""
+    return reason.code, tuple(sorted((key, value) for key, value in reason.params.items() if key != "found"))
+
+
+def _spanning(one: Reason, other: Reason) -> Reason:
+    """A reason that holds both numbers found: `2–7`."""
+    found = [n for reason in (one, other) for n in str(reason.params.get("found", "")).split("–")]
+    if not all(n.isdecimal() for n in found) or len(set(found)) == 1:
+        return one
+    span = f"{min(map(int, found))}–{max(map(int, found))}"
+    return one.model_copy(update={"params": {**one.params, "found": span}})
+
+
+def notable(evidence: Evidence) -> tuple[Screened, ...]:
+    """Tests whose q-value is small, smallest first."""
+    small = [screened for screened in evidence.screening if screened.q_value <= NOTABLE]
+    return tuple(sorted(small, key=lambda screened: screened.q_value)[:SHOWN_ROWS])
 
 
 def methods(evidence: Evidence) -> tuple[Method, ...]:

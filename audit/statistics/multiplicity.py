@@ -16,8 +16,8 @@ from scipy import optimize, stats
 from fairwitness.audit.statistics.intervals import FloatArray, critical_value, mover_difference, mover_ratio, wilson
 from fairwitness.audit.statistics.resampling import permuted_counts
 
-# 20 groups in one family. Beyond, every simulation would take a tenth of a second and more, and the bound is at most 2 %
-# too large: with 21 groups of 15 to 405 rows 3.57 for 3.51, with 48 such 3.97 for 3.92.
+# 20 groups in one family. Beyond, every simulation would take a tenth of a second and more, and the bound is at most
+# 2 % too large: with 21 groups of 15 to 405 rows 3.57 for 3.51, with 48 such 3.97 for 3.92.
 _MOST_SIMULATED_PAIRS = 190
 _DRAWS_AT_ONCE = 2000
 _SMALLEST_EXPECTED = 5.0

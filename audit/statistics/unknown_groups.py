@@ -14,9 +14,9 @@ def gap_bounds(x: npt.ArrayLike, n: npt.ArrayLike, unknown_x: float, unknown_n: 
 
     Largest: of some pair, one group is given all unknown successes and the other all unknown failures; every other
     allotment leaves that pair, or any other, less far apart. Smallest: by bisection over a grid of t, the narrowest
-    band [t, t + g] that all rates can be brought into together. For given t and g it is a linear feasibility problem in the successes
-    u_i and failures v_i allotted to each group, t (n_i + u_i + v_i) <= x_i + u_i <= (t + g) (n_i + u_i + v_i), with
-    rows taken as divisible, so that the bound is never too large.
+    band [t, t + g] that all rates can be brought into together. For given t and g it is a linear feasibility problem in
+    the successes u_i and failures v_i allotted to each group, t (n_i + u_i + v_i) <= x_i + u_i <= (t + g) (n_i + u_i +
+    v_i), with rows taken as divisible, so that the bound is never too large.
 
     Source: Horowitz & Manski (2000), JASA 95:77-84, bounds with missing covariates; Kallus, Mao & Zhou (2022),
     Management Science 68:1959-1981, for disparities.

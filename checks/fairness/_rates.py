@@ -152,7 +152,7 @@ def of_attribute(
             comparison = compared(shares, rng, level=level, least=least)
             yield from (_measured(metric, comparison, kind, reference) for metric, kind in wanted.items())
             if other:
-                yield gap(other, comparison.complement(), "ratio")
+                yield _measured(other, comparison.complement(), "ratio", reference)
     if reference is not None and refused is None and only is None:
         for metric, names in _SIGNED.items():
             if labelled or names == ("selection_rate",):
@@ -168,6 +168,8 @@ def rate_of(table: Crosstab, metric: str, where: dict[str, str] | None = None) -
 
 def _measured(metric: str, comparison: Comparison, kind: Kind, reference: str | None) -> Measurement:
     measured = gap(metric, comparison, kind)
+    if kind != "difference":  # the test is that of the difference: it is not counted twice
+        measured = measured.model_copy(update={"p_value": None})
     if kind != "difference" or len(comparison.shares) > 1 or measured.status != "ok" or measured.details is None:
         return measured
     table, facts = beside(comparison, reference)

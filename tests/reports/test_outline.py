@@ -61,7 +61,10 @@ def test_what_is_missing_for_one_reason_is_one_row(evidence: Evidence) -> None:
     race, both = outline.missing(evidence)
     assert (race.attribute, race.groups, len(race.metrics)) == ("race", ["Pacific Islander"], 4)
     assert both.groups == ["Female & Pacific Islander", "Male & Pacific Islander"]
-    assert [len(gap.metrics) for gap in outline.left_out(evidence)] == [3, 3, 3]
+    assert [(gap.groups, len(gap.metrics)) for gap in outline.left_out(evidence)] == [
+        (race.groups, 3),
+        (both.groups, 3),
+    ]
 
 
 def test_the_plan_is_shown_by_its_sections_and_without_its_digest() -> None:
