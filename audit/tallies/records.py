@@ -18,7 +18,7 @@ class Records(Sample):
     """
 
     MOST_ROWS: ClassVar[int] = 1_000_000
-    MOST_VALUES: ClassVar[int] = 1 << 26  # rows times columns: half a gigabyte of numbers
+    MOST_VALUES: ClassVar[int] = 1 << 25  # rows times columns: a quarter of a gigabyte of numbers
 
     def _lowest(self) -> Self:
         """Keep the lowest hashes, rows in order."""
