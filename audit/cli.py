@@ -181,7 +181,9 @@ def gate(
 @_says_errors
 def report(
     evidence: EvidenceFile,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write; default beside the evidence.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="File or folder; default beside the evidence.")
+    ] = None,
     format_: Annotated[str, typer.Option("-f", "--format", help="Format of the report.")] = "html",
     locale: Annotated[str, typer.Option(help="Language of the report.")] = "en",
 ) -> int:
@@ -191,7 +193,8 @@ def report(
 
     known_locale(locale, where="--locale")
     module = exporter(format_, where="--format")
-    path = out or evidence.parent / module.FILE
+    folder = out if out is not None and out.is_dir() else evidence.parent
+    path = folder / module.FILE if out is None or out == folder else out
     write_one(path, module.render(_evidence(evidence), locale))
     typer.echo(f"wrote {path}")
     return 0

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, ValidationError, model_validator
 
 from fairwitness.audit.errors import UserError, nearest
-from fairwitness.audit.evidence import digest_of
+from fairwitness.audit.evidence import Annex, digest_of
 from fairwitness.audit.options import explain
 
 Task = Literal["binary", "multiclass", "regression"]
@@ -243,10 +243,11 @@ class Document(Section):
 
 
 class PolicyFile(Document):
-    """A policy of its own: the judging part of a plan."""
+    """A policy of its own: the judging part of a plan, and tables that a report is to have (`[[annex]]`)."""
 
     gates: tuple[Gate, ...] = ()
     waivers: tuple[Waiver, ...] = ()
+    annex: tuple[Annex, ...] = ()
     policy: PolicySection = PolicySection()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fairwitness.audit.errors import UserError, nearest
 from fairwitness.audit.evidence import (
+    Annex,
     Bound,
     CheckResult,
     GateResult,
@@ -45,13 +46,13 @@ def packs() -> list[str]:
 
 
 def extended(policy: PolicyFile, seen: tuple[str, ...] = ()) -> PolicyFile:
-    """Add the gates and waivers of the packs that a policy extends; its own gate of the same name goes first.
+    """Add the gates, waivers and annexes of the packs that a policy extends; its own gate of the same name goes first.
 
     Raises:
         UserError: there is no such pack, or two gates of one document have the same name.
     """
     gates = _by_name(policy)
-    waivers = list(policy.waivers)
+    waivers, annexes = list(policy.waivers), list(policy.annex)
     for name in policy.policy.extends:
         found = _pack(name, policy)
         if found.file in seen:
@@ -59,14 +60,26 @@ def extended(policy: PolicyFile, seen: tuple[str, ...] = ()) -> PolicyFile:
         pack = extended(found, (*seen, found.file))
         gates = {**_by_name(pack), **gates}
         waivers += pack.waivers
-    return policy.model_copy(update={"gates": tuple(gates.values()), "waivers": tuple(waivers)})
+        annexes += [annex for annex in pack.annex if annex not in annexes]
+    return policy.model_copy(
+        update={"gates": tuple(gates.values()), "waivers": tuple(waivers), "annex": tuple(annexes)}
+    )
 
 
 def plan_with_packs(plan: Plan) -> Plan:
     """Give a plan with the gates and waivers of the packs it extends."""
-    content = {"gates": plan.gates, "waivers": plan.waivers, "policy": plan.policy}
-    full = extended(PolicyFile.parse(content, file=plan.file, folder=plan.folder))
+    full = _extended_policy(plan)
     return plan.model_copy(update={"gates": full.gates, "waivers": full.waivers})
+
+
+def annexes_of(plan: Plan) -> tuple[Annex, ...]:
+    """Give the annexes of the packs that a plan extends."""
+    return _extended_policy(plan).annex
+
+
+def _extended_policy(plan: Plan) -> PolicyFile:
+    content = {"gates": plan.gates, "waivers": plan.waivers, "policy": plan.policy}
+    return extended(PolicyFile.parse(content, file=plan.file, folder=plan.folder))
 
 
 def _by_name(policy: PolicyFile) -> dict[str, Gate]:
@@ -272,7 +285,14 @@ def _screened(measurements: Iterable[Measurement]) -> tuple[Screened, ...]:
         return ()
     adjusted = benjamini_hochberg([m.p_value for m in tested if m.p_value is not None])
     return tuple(
-        Screened(metric=m.metric, attribute=m.attribute, where=m.where, p_value=m.p_value or 0.0, q_value=float(q))
+        Screened(
+            metric=m.metric,
+            attribute=m.attribute,
+            group=m.group,
+            where=m.where,
+            p_value=m.p_value or 0.0,
+            q_value=float(q),
+        )
         for m, q in zip(tested, adjusted, strict=True)
     )
 

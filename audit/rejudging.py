@@ -13,7 +13,7 @@ def judged_again(evidence: Evidence, policy: PolicyFile) -> Evidence:
 
     Args:
         evidence: of an audit; its plan stays as it was before the first result.
-        policy: gates and waivers.
+        policy: gates, waivers and annexes; these are added to what the evidence has.
 
     Raises:
         UserError: the policy names a metric or an attribute that does not exist.
@@ -21,6 +21,8 @@ def judged_again(evidence: Evidence, policy: PolicyFile) -> Evidence:
     full = extended(policy)
     for gate in full.gates:
         check_of_metric(gate.metric, where=policy.place("gates"))
+    for metric in (metric for annex in full.annex for metric in annex.metrics):
+        check_of_metric(metric, where=policy.place("annex"))
     attributes = sorted({m.attribute for m in evidence.measurements() if m.attribute is not None})
     check_gates(full.gates, full.waivers, attributes, {key: policy.place(key) for key in ("gates", "waivers")})
     today = datetime.now(UTC).date()
@@ -28,6 +30,7 @@ def judged_again(evidence: Evidence, policy: PolicyFile) -> Evidence:
     return evidence.model_copy(
         update={
             **vars(judgement),
+            "annexes": (*evidence.annexes, *(annex for annex in full.annex if annex not in evidence.annexes)),
             "judged_again_by": digest_of(full.model_dump(mode="json")),
             "timing": evidence.timing.model_copy(update={"as_of": today}),
         }

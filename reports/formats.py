@@ -11,9 +11,9 @@ from typing import Protocol, cast
 from fairwitness.audit.errors import UserError, nearest
 from fairwitness.audit.evidence import Evidence
 
-OWN = ("html",)
+OWN = {"html": "html", "csv": "csv", "annex-csv": "annex"}  # module of each format
 GROUP = "fairwitness.reports"
-TAKEN = ("evidence.json", "manifest.json", "report.html")
+TAKEN = ("evidence.json", "manifest.json", "report.html", "measurements.csv", "annex.csv")
 
 
 class Exporter(Protocol):
@@ -44,7 +44,7 @@ def exporter(name: str, *, where: str) -> Exporter:
     if both := sorted(set(OWN) & set(others)):
         raise UserError(f"an installed package adds a report format {both[0]!r}, which is there already; uninstall it")
     if name in OWN:
-        return cast(Exporter, import_module(f"fairwitness.reports.{name}"))
+        return cast(Exporter, import_module(f"fairwitness.reports.{OWN[name]}"))
     if name not in others:
         raise UserError(f"{where}: no report format {name!r}{nearest(name, [*OWN, *others])}")
     module = cast(Exporter, others[name].load())

@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from fairwitness.audit.errors import UserError
 from fairwitness.audit.evidence import Evidence
-from fairwitness.reports import figures, messages, outline, plots, settings
+from fairwitness.reports import annex, figures, messages, outline, plots, settings
 from fairwitness.reports.visible import name, visible
 
 FILE = "report.html"
@@ -59,6 +59,7 @@ def render_with(evidence: Evidence, catalogue: NullTranslations, locale: str) ->
         concerns=outline.concern_views(evidence),
         missing=outline.missing(evidence),
         left_out=outline.left_out(evidence),
+        annexes=annex.annex_views(evidence),
         next_id=id_source(),
     )
 

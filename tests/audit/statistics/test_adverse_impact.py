@@ -131,7 +131,9 @@ def test_the_highest_seen_taken_for_the_highest_alarms_too_often() -> None:
 def test_fisher_is_scipys(n1: int, n2: int, data: st.DataObject) -> None:
     x1, x2 = data.draw(st.integers(0, n1)), data.draw(st.integers(0, n2))
     found = fisher_exact(x1, n1, x2, n2)
-    assert found.p_value == pytest.approx(stats.fisher_exact([[x1, n1 - x1], [x2, n2 - x2]]).pvalue, abs=1e-12)
+    assert found.p_value == pytest.approx(
+        stats.fisher_exact(np.array([[x1, n1 - x1], [x2, n2 - x2]])).pvalue, abs=1e-12
+    )
     # The same, added up over all tables with these margins.
     support = np.arange(max(0, x1 + x2 - n2), min(n1, x1 + x2) + 1)
     chance = stats.hypergeom.pmf(support, n1 + n2, x1 + x2, n1)
@@ -182,7 +184,7 @@ def test_one_selection_the_other_way(n: int, n_highest: int, data: st.DataObject
 
 def test_where_one_selection_decides_it_is_reversed() -> None:
     """20 applicants, 16 men and 4 women, 8 men and 1 woman selected: one more woman for a man, and women lead."""
-    assert one_moved(1, 4, 8, 16) == OneMoved(ratio=pytest.approx(0.5 / (7 / 16)), reversed=True)
+    assert one_moved(1, 4, 8, 16) == OneMoved(ratio=0.5 / (7 / 16), reversed=True)
 
 
 @given(st.lists(st.tuples(st.integers(-20, 20), st.integers(0, 5)), min_size=1, max_size=20, unique_by=lambda c: c[0]))
