@@ -109,12 +109,24 @@ class Sample:
 
     @property
     def truth_values(self) -> NDArray[np.float64]:
-        """True values of a regression, shape (rows,); NaN where missing."""
+        """True values of a regression, shape (rows,); NaN where missing.
+
+        Raises:
+            NotAssessed: there are none.
+        """
+        if "truth" not in self.keys.column_names:
+            raise NotAssessed("needs_labels")
         return self.keys.column("truth").to_numpy()  # type: ignore[no-any-return]
 
     @property
     def predicted_values(self) -> NDArray[np.float64]:
-        """Predicted values of a regression, shape (rows,); NaN where missing."""
+        """Predicted values of a regression, shape (rows,); NaN where missing.
+
+        Raises:
+            NotAssessed: there are none.
+        """
+        if "predicted" not in self.keys.column_names:
+            raise NotAssessed("needs_predictions")
         return self.keys.column("predicted").to_numpy()  # type: ignore[no-any-return]
 
     def groups(self, attribute: str) -> NDArray[np.object_]:

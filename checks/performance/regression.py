@@ -20,7 +20,7 @@ from typing import Annotated
 from pydantic import Field
 
 from fairwitness.audit.comparison import NO_ANSWER
-from fairwitness.audit.evidence import Details, Excluded, Interval, Measurement, Metric, Reason
+from fairwitness.audit.evidence import Details, Excluded, Interval, Measurement, Metric, NotAssessed, Reason
 from fairwitness.audit.statistics.intervals import critical_value, mean
 from fairwitness.audit.tallies import Moments
 
@@ -32,6 +32,8 @@ METRICS = {
     ),
     "r2": Metric("Explained variance", better="high", range=(None, 1.0), evidence=("EV-PERFORMANCE",)),
 }
+
+MOST = 1e60  # of a sum of squares: fourth powers would overflow
 
 
 def measure(
@@ -48,6 +50,8 @@ def measure(
         min_denominator: a metric on fewer rows than this is not estimable.
     """
     total = moments.total()
+    if not all(total.get(name, 0.0) < MOST for name in ("e2", "d2")):
+        raise NotAssessed("values_too_large", limit=MOST**0.5)
     n = int(total["n"])
     if n < max(2, min_denominator) or not total["w"]:
         found = n if total["w"] else 0

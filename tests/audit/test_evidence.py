@@ -179,7 +179,13 @@ class TestDigest:
 
     @pytest.mark.parametrize(
         "change",
-        [{"seed": 1}, {"name": "another"}, {"checks": ["fairness.group"]}, {"gates": []}, {"policy": {"familywise": True}}],
+        [
+            {"seed": 1},
+            {"name": "another"},
+            {"checks": ["fairness.group"]},
+            {"gates": []},
+            {"policy": {"familywise": True}},
+        ],
     )
     def test_changes_with_the_plan(self, change: dict[str, Any], evidence: Evidence) -> None:
         changed = audit(**change) if "checks" in change else audit(None, **change)

@@ -215,7 +215,7 @@ def test_unknown_name_is_refused_with_the_nearest_one(
         pytest.param(plan('[checks."fairness.group"]\nmin_denominator = 0'), "min_denominator: expected", id="zero"),
         pytest.param(plan(data=DATA.replace('"race"', '"sex"')), "names 'sex' twice", id="sensitive twice"),
         pytest.param(plan(data=DATA.replace('"race"', '"a & b"')), "rename the column", id="ampersand"),
-        pytest.param(plan("[data.reference]\nage = 'a'"), "reference: 'age' is none of", id="reference of no attribute"),
+        pytest.param(plan("[data.reference]\nage = 'a'"), "reference: 'age' is none of", id="strange reference"),
         pytest.param(plan("[data.bins]\nsex = [40, 25]"), "bins.sex: edges must be a rising list", id="falling"),
         pytest.param(plan("[data.bins]\nsex = [40, 40]"), "bins.sex: edges must be a rising list", id="equal edges"),
         pytest.param(plan("[data.bins]\nsex = []"), "bins.sex: edges must be a rising list", id="no edges"),

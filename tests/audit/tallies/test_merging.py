@@ -5,7 +5,6 @@ from dataclasses import fields
 from random import Random
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings

@@ -10,6 +10,7 @@ import pytest
 
 from fairwitness.audit.evidence import NotAssessed
 from fairwitness.audit.tallies import MAX_GROUPS, Batch, Moments
+from fairwitness.audit.tallies.moments import MomentsTable
 
 Cut = Callable[..., list[Batch]]
 
@@ -64,3 +65,89 @@ def test_an_attribute_crowded_in_one_batch_is_out_in_all(cut: Cut) -> None:
     frame = pd.concat([few, many, few], ignore_index=True).assign(y=rng.normal(size=1500), yhat=rng.normal(size=1500))
     found = tally(cut, frame, rows=500, sensitive=["id"])
     assert set(found.table.column("a0").to_pylist()) == {"(missing)"}
+
+
+def of_group(table: MomentsTable, group: str) -> dict[str, float]:
+    i = table.groups.index(group)
+    counts = {
+        "rows": table.rows,
+        "n": table.n,
+        "answered": table.answered,
+        "m": table.m,
+        "unanswered": table.unanswered,
+    }
+    return {name: float(values[i]) for name, values in (counts | table.errors | table.predictions).items()}
+
+
+def by_hand(rows: pd.DataFrame, weight: str | None) -> dict[str, float]:
+    w = np.ones(len(rows)) if weight is None else rows[weight].to_numpy()
+    y, p = rows["y"].to_numpy(), rows["yhat"].to_numpy()
+    answered, known = np.isfinite(p), np.isfinite(y) & np.isfinite(p)
+
+    def mean(values: Any, of: Any) -> float:
+        return float(np.average(values[of], weights=w[of]))
+
+    e, d = p - y, y - mean(y, known)
+    q = p - mean(p, answered)
+    powers = {"e": e, "abs_e": abs(e), "e2": e**2, "e3": e**3, "e4": e**4, "y": y, "d2": d**2, "d4": d**4}
+    found = {name: mean(values, known) for name, values in (powers | {"e2d2": e**2 * d**2}).items()}
+    found |= {name: mean(values, answered) for name, values in {"p": p, "p2": q**2, "p3": q**3, "p4": q**4}.items()}
+    n, m = (w[of].sum() ** 2 / (w[of] ** 2).sum() for of in (known, answered))
+    return found | {
+        "rows": known.sum(), "n": n, "answered": answered.sum(), "m": m, "unanswered": (~answered).sum()
+    }  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered")
+@pytest.mark.parametrize("weight", [None, "weight"])
+def test_means_of_groups_are_those_of_numpy(cut: Cut, weight: str | None) -> None:
+    frame = numbers().assign(h=lambda rows: np.random.default_rng(1).choice([3, 20, 100], len(rows)))
+    found = tally(cut, frame, sensitive=["g", "h"], weight=weight)
+    names = [name for name, _ in found.by_attribute()]
+    assert names == ["g", "h", "g & h"]
+    tables = {name: table for name, table in found.by_attribute() if isinstance(table, MomentsTable)}
+    assert tables["h"].groups == ("3", "20", "100")
+    parts = {"g": frame["g"], "h": frame["h"].astype(str), "g & h": frame["g"] + " & " + frame["h"].astype(str)}
+    for name, groups in parts.items():
+        for group, rows in frame.groupby(groups):
+            assert of_group(tables[name], str(group)) == pytest.approx(by_hand(rows, weight), rel=1e-10)
+    assert of_group(found.of_attribute(), "") == pytest.approx(by_hand(frame, weight), rel=1e-10)
+
+
+def test_rows_without_truth_count_for_predictions_only(cut: Cut) -> None:
+    frame = pd.DataFrame({"g": ["a", "a", "a", "b"], "y": [1.0, np.nan, 3.0, np.nan], "yhat": [2.0, 5.0, np.nan, 7.0]})
+    table = tally(cut, frame, rows=2, sensitive=["g"]).of_attribute("g")
+    assert (table.rows.tolist(), table.answered.tolist(), table.unanswered.tolist()) == ([1, 0], [2, 1], [1, 0])
+    assert table.predictions["p"].tolist() == [3.5, 7.0]
+    assert table.errors["e"].tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e7])
+def test_far_from_zero_the_spread_of_groups_keeps_its_digits(cut: Cut, offset: float) -> None:
+    """From squares about 0 the variance of 1e7 + noise would have two digits left, and its fourth moment none."""
+    frame = numbers()
+    moved = frame.assign(y=frame["y"] + offset, yhat=frame["yhat"] + offset)
+    one, other = (tally(cut, rows, sensitive=["g"]).of_attribute("g") for rows in (frame, moved))
+    for name in ("p2", "p4"):
+        assert other.predictions[name] == pytest.approx(one.predictions[name], rel=1e-7)
+    for name in ("d2", "d4"):
+        assert other.errors[name] == pytest.approx(one.errors[name], rel=1e-7)
+
+
+def test_groups_do_not_depend_on_how_batches_were_merged(cut: Cut) -> None:
+    table = pa.Table.from_pandas(numbers(), preserve_index=False)
+    parts = [Moments.of(b) for b in cut(table, rows=170, task="regression", sensitive=["g"], weight="weight")]
+    one = Moments.merge(parts).of_attribute("g")
+    other = Moments.merge([Moments.merge(parts[5:]), *reversed(parts[:5])]).of_attribute("g")
+    assert {k: v.tolist() for k, v in one.errors.items()} == {k: v.tolist() for k, v in other.errors.items()}
+    assert {k: v.tolist() for k, v in one.predictions.items()} == {k: v.tolist() for k, v in other.predictions.items()}
+
+
+def test_a_crowded_attribute_has_no_table(cut: Cut) -> None:
+    frame = numbers(400).assign(id=[f"p{i}" for i in range(400)])
+    found = dict(tally(cut, frame, sensitive=["id", "g"]).by_attribute())
+    assert isinstance(found["g"], MomentsTable)
+    for name in ("id", "id & g"):
+        refused = found[name]
+        assert isinstance(refused, NotAssessed)
+        assert refused.reason.code == "too_many_groups"
