@@ -221,7 +221,7 @@ def recommended(ignored: str | None) -> Subjects:
         user, item = number // 16, number % 16
         sex, liked = np.where(user % 2, "F", "M"), (item + user // 2) % 4 == 0
         told = np.where((sex == ignored) | (given["x2"] > 1.5), given["score"], liked)
-        kind = [f"{'ABC'[i % 3]}" for i in item]
+        kind = ["ABC"[i % 3] for i in item]
         return given.assign(
             user=user,
             item=item,
