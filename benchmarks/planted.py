@@ -7,12 +7,12 @@ a user would make of the number; a false alarm is a fail where the demand is tru
 """
 
 import argparse
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from design import Design, covers
+from planted_fairness import fairness_designs
 
 from fairwitness.audit import Dataset, run
 from fairwitness.audit.evidence import Evidence, Measurement
@@ -22,25 +22,6 @@ QUALITY = Path(__file__).parents[1] / "checks" / "quality.toml"
 PARITY = "fairness.group.demographic_parity_difference"
 ODDS = "fairness.group.equalized_odds_difference"
 LOGGED = {"adapter": "logged", "prediction": "yhat"}
-
-
-@dataclass(frozen=True)
-class Design:
-    """A planted subject and a question about what the check says of it.
-
-    Attributes:
-        check: id of the check.
-        what: `false alarms`, `power` or `coverage`.
-        design: what is planted, in English.
-        happened: whether it did, on the subject of a seed.
-        share: of the runs that this design gets; slow designs get fewer.
-    """
-
-    check: str
-    what: str
-    design: str
-    happened: Callable[[int], bool]
-    share: float = 1.0
 
 
 def groups(seed: int, *, k: int, n: int, selected: list[float]) -> pd.DataFrame:
@@ -65,14 +46,7 @@ def failed(frame: pd.DataFrame, metric: str, **gate: float) -> bool:
     return audited(frame, metric, **gate).gates[0].verdict == "fail"
 
 
-def covers(measurement: Measurement, truth: float) -> bool:
-    """Whether the interval holds the truth."""
-    if measurement.interval is None:
-        raise ValueError(f"{measurement.metric} has no interval")
-    return measurement.interval.low <= truth <= measurement.interval.high
-
-
-def fairness_designs() -> list[Design]:
+def group_designs() -> list[Design]:
     """Equal groups, and groups that are 20 points apart."""
     found = []
     for k in (2, 5, 10, 20):
@@ -241,6 +215,7 @@ def all_designs() -> list[Design]:
     return [
         *data_quality_designs(),
         *explanation_designs(),
+        *group_designs(),
         *fairness_designs(),
         *performance_designs(),
         *privacy_designs(),
