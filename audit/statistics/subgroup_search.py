@@ -93,7 +93,9 @@ class Lattice:
         return parents
 
 
-def frequent_sets(items: Bits, column: Index, least: int, depth: int, most_words: int = 1 << 33) -> Lattice:
+def frequent_sets(
+    items: Bits, column: Index, least: int, depth: int, most_words: int = 1 << 33, most_sets: int = 50_000
+) -> Lattice:
     """Find all sets of up to `depth` items that at least so many rows have.
 
     No set is larger than any part of it, so sets of k items are made of pairs of sets of k - 1 that share all items
@@ -104,7 +106,8 @@ def frequent_sets(items: Bits, column: Index, least: int, depth: int, most_words
         column: shape (items,), the column of each item; no row has two items of one column.
         least: rows that a subgroup needs, at least 1.
         depth: most items of a set, at least 1.
-        most_words: a level is not begun if it would read more words than this.
+        most_words: a level is not begun if it would read more words than this,
+        most_sets: or try more sets than this: whoever tests all subgroups pays for each.
 
     Returns:
         The subgroups, and the depth that was reached.
@@ -117,7 +120,8 @@ def frequent_sets(items: Bits, column: Index, least: int, depth: int, most_words
         starts = np.r_[True, (level[1:, :-1] != level[:-1, :-1]).any(axis=1)] if len(level) else np.zeros(0, dtype=bool)
         family = np.cumsum(starts) - 1
         sizes = np.bincount(family) if len(level) else np.zeros(0, dtype=np.int64)
-        if int((sizes * (sizes - 1) // 2).sum()) * words > most_words:
+        candidates = int((sizes * (sizes - 1) // 2).sum())
+        if candidates > most_sets or candidates * words > most_words:
             break
         reached = size
         ends = np.cumsum(sizes)[family] if len(level) else family

@@ -113,6 +113,7 @@ def test_a_level_that_is_too_large_is_not_begun() -> None:
     codes, column, value = coded(0, 100, [3, 3, 3])
     bits = item_bits(codes, column, value)
     assert frequent_sets(bits, column, 1, 3).depth == 3
+    assert frequent_sets(bits, column, 1, 3, most_sets=35).depth == 1
     cut = frequent_sets(bits, column, 1, 3, most_words=50)  # 36 pairs of 2 words
     assert cut.depth == 1
     assert len(cut.sets) == 9
