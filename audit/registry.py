@@ -139,7 +139,7 @@ def about(module: ModuleType) -> About:
     parts = re.split(pattern, body, flags=re.MULTILINE)[1:]
     sections = {headings[name]: text for name, text in zip(parts[::2], parts[1::2], strict=True)}
     references = [" ".join(item.split()) for item in re.split(r"\n\s*(?:- |\n)", sections.pop("references", ""))]
-    said = {name: " ".join(text.split()) for name, text in sections.items()}
+    said = {name: " ".join(text.replace("`", "").split()) for name, text in sections.items()}  # it is shown as prose
     return About(
         title=title.rstrip("."),
         measures=said.get("measures", ""),

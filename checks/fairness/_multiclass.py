@@ -20,18 +20,6 @@ DISTANCES = {
     "total_variation_parity": Metric("Total variation distance of decisions", **DISTANCE),
     "confusion_tensor_distance": Metric("Total variation distance of confusion matrices", **DISTANCE),
 }
-# What is said of each label against the rest.
-PER_CLASS = (
-    "selection_rate",
-    "true_positive_rate",
-    "false_positive_rate",
-    "positive_predictive_value",
-    "demographic_parity_difference",
-    "demographic_parity_ratio",
-    "equal_opportunity_difference",
-    "equalized_odds_difference",
-    "predictive_parity_difference",
-)
 MOST_CLASSES = 50
 
 

@@ -60,6 +60,19 @@ SIGNED_GAPS = {
     "average_odds_difference": Metric("Average odds less the reference group's", **SIGNED),
 }
 
+# What is said of one label of several.
+PER_LABEL = (
+    "selection_rate",
+    "true_positive_rate",
+    "false_positive_rate",
+    "positive_predictive_value",
+    "demographic_parity_difference",
+    "demographic_parity_ratio",
+    "equal_opportunity_difference",
+    "equalized_odds_difference",
+    "predictive_parity_difference",
+)
+
 # A rate is a share of cells of the table (truth: negative, positive, missing) x (decision: negative, positive):
 # what its denominator is called, the cells counted, and the cells that count for it.
 _CELLS = {

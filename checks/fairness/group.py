@@ -45,8 +45,8 @@ from pydantic import Field
 
 from fairwitness.audit.evidence import Measurement, NotAssessed
 from fairwitness.audit.tallies import Contingency
-from fairwitness.checks.fairness._multiclass import DISTANCES, PER_CLASS, classes_of, distances
-from fairwitness.checks.fairness._rates import GAPS, RATES, SIGNED_GAPS, of_attribute
+from fairwitness.checks.fairness._multiclass import DISTANCES, classes_of, distances
+from fairwitness.checks.fairness._rates import GAPS, PER_LABEL, RATES, SIGNED_GAPS, of_attribute
 
 METRICS = RATES | GAPS | SIGNED_GAPS | DISTANCES
 
@@ -92,5 +92,5 @@ def measure(
                     level=level,
                     least=min_denominator,
                     where={"class": label},
-                    only=PER_CLASS,
+                    only=PER_LABEL,
                 )

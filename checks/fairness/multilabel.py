@@ -27,20 +27,9 @@ from pydantic import Field
 from fairwitness.audit.columns import MISSING
 from fairwitness.audit.evidence import Column, Measurement, NotAssessed
 from fairwitness.audit.tallies import Crosstab, Records
-from fairwitness.checks.fairness._rates import GAPS, RATES, of_attribute
+from fairwitness.checks.fairness._rates import GAPS, PER_LABEL, RATES, of_attribute
 
-SAID = (
-    "selection_rate",
-    "true_positive_rate",
-    "false_positive_rate",
-    "positive_predictive_value",
-    "demographic_parity_difference",
-    "demographic_parity_ratio",
-    "equal_opportunity_difference",
-    "equalized_odds_difference",
-    "predictive_parity_difference",
-)
-METRICS = {name: metric for name, metric in (RATES | GAPS).items() if name in SAID}
+METRICS = {name: metric for name, metric in (RATES | GAPS).items() if name in PER_LABEL}
 _PLACES = {"0": 0, "False": 0, "1": 1, "True": 1, MISSING: 2}
 
 
@@ -82,7 +71,9 @@ def measure(
             continue
         for name, truth, decided in columns:
             table = _crosstab(attribute, tuple(groups.tolist()), place, truth, decided, records.weights)
-            yield from of_attribute(table, rng, level=level, least=min_denominator, where={"label": name}, only=SAID)
+            yield from of_attribute(
+                table, rng, level=level, least=min_denominator, where={"label": name}, only=PER_LABEL
+            )
 
 
 def _coded(records: Records, column: str) -> NDArray[np.int64]:
