@@ -409,13 +409,16 @@ class TestAfterwards:
     def test_report_is_that_of_the_run(self, call: Call) -> None:
         assert call("report", "out/evidence.json", "-o", "again.html") == 0
         assert Path("again.html").read_bytes() == Path("out/report.html").read_bytes()
+        Path("elsewhere").mkdir()
+        assert call("report", "out/evidence.json", "-o", "elsewhere") == 0
+        assert Path("elsewhere/report.html").read_bytes() == Path("out/report.html").read_bytes()
 
     @pytest.mark.parametrize(
         ("more", "said"),
         [
             (("-f", "htm"), "did you mean 'html'?"),
             (("--locale", "tlh"), "'tlh'"),
-            (("-o", "out"), "cannot be written"),
+            (("-o", "out/report.html/x"), "cannot be written"),
         ],
     )
     def test_report_refuses_what_it_cannot_do(

@@ -114,7 +114,7 @@ def test_the_workflow_audits_and_writes_a_summary(tmp_path: Path) -> None:
         audit.name = "<script>alert(1)</script>"
         model = { adapter = "logged", prediction = "yhat" }
         data = { path = "test.csv", target = "y", sensitive = ["sex"] }
-        checks.select = ["performance", "fairness"]
+        checks.select = ["performance", "fairness.group"]
         gates = [
             { metric = "fairness.group.selection_rate", attribute = "sex", min = 0.9 },
             { metric = "performance.classification.accuracy", min = 0.1, max = 0.95 },
