@@ -16,8 +16,11 @@ COLUMNS = (
     "Threshold",
     "Demographic parity difference",
     "Equal opportunity difference",
+    "Predictive equality difference",
     "Equalized odds difference",
     "Predictive parity difference",
+    "Negative predictive value difference",
+    "Accuracy difference",
 )
 
 
@@ -87,11 +90,15 @@ def gaps_by_threshold(cells: Cells, least: int) -> Table:
     true_rate = _range(hits, np.broadcast_to(rows[:, [POSITIVE]], hits.shape), least)
     false_rate = _range(alarms, np.broadcast_to(rows[:, [NEGATIVE]], hits.shape), least)
     precision = _range(hits, hits + alarms, least)
+    negatives, labelled = rows[:, [NEGATIVE]] - alarms, rows[:, [NEGATIVE]] + rows[:, [POSITIVE]]
+    omitted = _range(negatives, labelled - hits - alarms, least)
+    right = _range(hits + negatives, np.broadcast_to(labelled, hits.shape), least)
     found: list[tuple[Scalar, ...]] = []
     for i, place in enumerate(at):
         both = (true_rate[i], false_rate[i])
         odds = None if both[0] is None or both[1] is None else max(both[0], both[1])
-        found.append((float(cells.scores[place]), parity[i], true_rate[i], odds, precision[i]))
+        rates = (parity[i], true_rate[i], false_rate[i], odds, precision[i], omitted[i], right[i])
+        found.append((float(cells.scores[place]), *rates))
     return Table(columns=COLUMNS, rows=tuple(found))
 
 

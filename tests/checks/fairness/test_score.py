@@ -152,11 +152,15 @@ def test_compas_ranks_both_races_alike_and_scores_them_apart(audit: Audit, predi
     beside = found(evidence, "kolmogorov_smirnov", "race").details
     assert beside is not None
     assert beside.table is not None
-    for threshold, parity, opportunity, odds, *_ in beside.table.rows:
+    for threshold, parity, opportunity, equality, odds, precision, omitted, right in beside.table.rows:
         chosen = frame.assign(chosen=frame["score"] >= threshold)
         assert parity == pytest.approx(np.ptp(chosen.groupby("race")["chosen"].mean()))
         true_rate, false_rate = (np.ptp(chosen[chosen["y"] == y].groupby("race")["chosen"].mean()) for y in (1, 0))
-        assert (opportunity, odds) == pytest.approx((true_rate, max(true_rate, false_rate)))
+        assert (opportunity, equality, odds) == pytest.approx((true_rate, false_rate, max(true_rate, false_rate)))
+        of = chosen.assign(right=chosen["chosen"] == (chosen["y"] == 1))
+        for yes, said in ((True, precision), (False, omitted)):
+            assert said == pytest.approx(np.ptp(of[of["chosen"] == yes].groupby("race")["right"].mean()))
+        assert right == pytest.approx(np.ptp(of.groupby("race")["right"].mean()))
     assert {curve.title for curve in beside.curves} == {
         "Selection rate by threshold: African-American",
         "Selection rate by threshold: Caucasian",
