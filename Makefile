@@ -49,6 +49,8 @@ unit: .venv/.all
 
 bench: .venv/.all
 	$(BIN)/python benchmarks/fairness_vs_fairlearn.py
+	$(BIN)/python benchmarks/inference_calibration.py --tables 400
+	$(BIN)/python benchmarks/subgroups.py
 	$(BIN)/python benchmarks/planted.py --write
 
 clean:
