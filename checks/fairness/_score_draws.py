@@ -11,8 +11,8 @@ from fairwitness.checks.fairness._score_means import EXPECTED
 
 FURTHEST = "Groups furthest apart"
 METHOD = "Triangle inequality, Bayesian bootstrap"
-DRAWS, DRAWS_OF_MANY, MANY_GROUPS = 400, 200, 30
-FEWEST_BINS, MOST_BINS, MOST_DRAWN = 50, 256, 1_500_000
+DRAWS, DRAWS_OF_MANY, MANY_GROUPS = 400, 200, 15
+FEWEST_BINS, MOST_BINS, MOST_DRAWN = 50, 256, 500_000
 
 
 def binned_for_draws(cells: Cells, mass: Floats | None = None) -> tuple[Cells, int]:
