@@ -160,16 +160,18 @@ def _relative(path: str, plan: Path) -> str:
 @_says_errors
 def gate(
     evidence: EvidenceFile,
-    policy: Annotated[Path, typer.Option(help="A policy file: gates, waivers, policy.")],
+    policy: Annotated[
+        Path, typer.Option(help="A policy file (gates, waivers, policy), or a shipped pack by its name.")
+    ],
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder for the evidence judged again.")] = None,
 ) -> int:
     """Judge evidence again by another policy, without measuring again."""
     from fairwitness.audit.console import summary
     from fairwitness.audit.outputs import write
-    from fairwitness.audit.plan import PolicyFile
+    from fairwitness.audit.policy import named
     from fairwitness.audit.rejudging import judged_again
 
-    result = judged_again(_evidence(evidence), PolicyFile.load(policy))
+    result = judged_again(_evidence(evidence), named(policy))
     summary(result, _console())
     if out is not None:
         for path in write(out, {"evidence.json": result.to_json()})[:-1]:

@@ -163,6 +163,8 @@ def label_kind(arrow_type: pa.DataType, *, where: str) -> LabelKind:
         return "number"
     if pa.types.is_string(arrow_type) or pa.types.is_large_string(arrow_type) or pa.types.is_string_view(arrow_type):
         return "text"
+    if pa.types.is_null(arrow_type):
+        raise UserError(f"{where} has no value in any row")
     raise UserError(f"{where} is {arrow_type}; expected text, numbers or booleans")
 
 

@@ -36,7 +36,9 @@ class Shares:
         x: effective rows that are in the share, likewise.
         what: what the denominator counts.
         where: any further dimension.
-        undecided: rows that the model gave no answer for, shape (groups,): a gate on a gap cannot pass over them.
+        undecided: rows that the model gave no answer for, shape (groups,): a gate cannot pass over them.
+        unknown: which groups are of rows whose group is not known in full, shape (groups,).
+        weight: sum of weights in the denominator, shape (groups,); None for one a row.
     """
 
     attribute: str | None
@@ -47,10 +49,24 @@ class Shares:
     what: str = "rows"
     where: dict[str, str] = field(default_factory=dict)
     undecided: NDArray[np.int64] | None = None
+    unknown: NDArray[np.bool_] | None = None
+    weight: NDArray[np.float64] | None = None
+
+    @property
+    def rates(self) -> NDArray[np.float64]:
+        """The share itself, shape (groups,); 0 where there are no rows."""
+        return np.divide(self.x, self.n, out=np.zeros_like(self.n), where=self.n > 0)
 
     def estimable(self, least: int) -> NDArray[np.bool_]:
         """Which groups have at least so many rows, by count and by weight."""
         return (self.count >= least) & (self.n >= least - 1e-9)
+
+    def unanswered(self, *places: int) -> tuple[Excluded, ...]:
+        """Rows of some groups that the model gave no answer for."""
+        if self.undecided is None:
+            return ()
+        counted = [(self.groups[i], int(self.undecided[i])) for i in places]
+        return tuple(Excluded(group=group, n=n, reason=NO_ANSWER) for group, n in counted if n)
 
     def too_few(self, i: int, least: int) -> Reason:
         """Why a group is not estimable."""
@@ -78,8 +94,10 @@ def shares_of(
 ) -> Shares:
     """Take a share of some cells of a crosstab in every group.
 
-    Weighted rows count by their effective number, (sum w)^2 / sum w^2 (Kish 1965, Survey Sampling); clustered ones by
-    the number of independent rows that would be as uncertain.
+    Weighted rows count by their effective number: that of independent rows whose share would be as uncertain, p (1 - p)
+    / v with v = sum w^2 (y - p)^2 / (sum w)^2 (Saerndal, Swensson & Wretman 1992, Model Assisted Survey Sampling,
+    section 5.7), or (sum w)^2 / sum w^2 if that is less (Kish 1965, Survey Sampling): it assumes that weights have
+    nothing to do with outcomes. Clustered rows count by the number that is as uncertain as they are together.
 
     Args:
         table: rows by group, true label and decision.
@@ -89,15 +107,17 @@ def shares_of(
         where: any further dimension.
     """
     w, w2 = table.w[:, denominator].sum(axis=1), table.w2[:, denominator].sum(axis=1)
-    hit = table.w[:, denominator & successes].sum(axis=1)
+    hit, hit2 = (values[:, denominator & successes].sum(axis=1) for values in (table.w, table.w2))
     n, _ = weighted(w, w2, hit)
+    p = np.divide(hit, w, out=np.zeros_like(w), where=w > 0)
+    spread = hit2 * (1 - p) ** 2 + (w2 - hit2) * p**2
+    n = np.minimum(n, np.divide(p * (1 - p) * w * w, spread, out=n.copy(), where=spread > 1e-12 * w2))
     if (entries := table.clusters) is not None:
         counted = denominator[entries.truth, entries.decision] * entries.w
         hits = (denominator & successes)[entries.truth, entries.decision] * entries.w
         n = np.minimum(n, effective_trials(hits, counted, entries.cluster, entries.group, len(table.groups)))
-    x = np.divide(hit, w, out=np.zeros_like(w), where=w > 0) * n
     count = table.n[:, denominator].sum(axis=1)
-    return Shares(table.attribute, table.groups, count, n, x, what, where or {}, table.undecided)
+    return Shares(table.attribute, table.groups, count, n, p * n, what, where or {}, table.undecided, table.unknown, w)
 
 
 def by_group(
@@ -125,7 +145,9 @@ def by_group(
             yield Measurement(**said, status="not_estimable", reason=refused or shares.too_few(i, least))
         else:
             interval = Interval(low=float(low[i]), high=float(high[i]), level=level, method="Wilson")
-            yield Measurement(**said, value=float(shares.x[i] / shares.n[i]), interval=interval)
+            excluded = shares.unanswered(i)
+            details = Details(excluded=excluded) if excluded else None
+            yield Measurement(**said, value=float(shares.x[i] / shares.n[i]), interval=interval, details=details)
 
 
 Kind = Literal["difference", "ratio", "mean"]
@@ -253,6 +275,4 @@ def _excluded(compared: Sequence[Shares], kept: Sequence[NDArray[np.bool_]], lea
         for i in np.flatnonzero(~k):
             group, n = shares.groups[i], int(shares.count[i])
             found.setdefault(group, Excluded(group=group, n=n, reason=shares.too_few(int(i), least)))
-    undecided = compared[0].undecided
-    unanswered = [] if undecided is None else zip(compared[0].groups, undecided.tolist(), strict=True)
-    return (*found.values(), *(Excluded(group=group, n=n, reason=NO_ANSWER) for group, n in unanswered if n))
+    return (*found.values(), *compared[0].unanswered(*range(len(compared[0].groups))))

@@ -23,7 +23,7 @@ def foreign_code(where: str) -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # code that leaves the process would leave no evidence
         raise UserError(f"{where}: {type(error).__name__}: {error}") from error
 
 

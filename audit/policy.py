@@ -91,9 +91,20 @@ def _by_name(policy: PolicyFile) -> dict[str, Gate]:
     return gates
 
 
+def named(policy: Path) -> PolicyFile:
+    """Read a policy file, or a shipped pack by its name."""
+    if str(policy) in packs() and not policy.exists():
+        return _shipped(str(policy))
+    return PolicyFile.load(policy)
+
+
+def _shipped(name: str) -> PolicyFile:
+    return PolicyFile.load(Path(str(files("fairwitness.audit.policies") / f"{name}.toml")))
+
+
 def _pack(name: str, policy: PolicyFile) -> PolicyFile:
     if name in packs():
-        return PolicyFile.load(Path(str(files("fairwitness.audit.policies") / f"{name}.toml")))
+        return _shipped(name)
     path = policy.folder / name
     if not path.is_file():
         raise policy.error("policy.extends", f"no policy pack or file {name!r}{nearest(name, packs())}")
@@ -107,6 +118,7 @@ def judge(
     section: PolicySection,
     *,
     as_of: date,
+    rows: int | None = None,
 ) -> Judgement:
     """Judge the measurements of an audit.
 
@@ -116,6 +128,7 @@ def judge(
         waivers: verdicts that somebody accepts.
         section: how to judge.
         as_of: the date that waivers are compared with.
+        rows: of the data, which the rows that would decide are counted in; default: those that a number rests on.
     """
     matched = [(gate, _matches(gate, checks)) for gate in gates]
     family = family_size(gates, checks)
@@ -123,7 +136,7 @@ def judge(
     judged = [
         result
         for gate, found in matched
-        for result in _judge_gate(gate, found, _owner(gate.metric, checks), section, needed)
+        for result in _judge_gate(gate, found, _owner(gate.metric, checks), section, needed, rows)
     ]
     used: set[str] = set()
     final = tuple(_waived(result, waivers, as_of, used) for result in judged)
@@ -163,7 +176,12 @@ def _matches(gate: Gate, checks: Sequence[CheckResult]) -> list[Measurement]:
 
 
 def _judge_gate(
-    gate: Gate, found: Sequence[Measurement], owner: CheckResult | None, section: PolicySection, needed: float
+    gate: Gate,
+    found: Sequence[Measurement],
+    owner: CheckResult | None,
+    section: PolicySection,
+    needed: float,
+    of_rows: int | None,
 ) -> list[GateResult]:
     """Judge each measurement that a gate is about; the gate itself where there is none."""
     bound = Bound(min=gate.min, max=gate.max, required=gate.required)
@@ -189,11 +207,13 @@ def _judge_gate(
     for m in found:
         place = gate_id(m.metric, m.attribute, m.group, m.where)
         name = place if gate.id is None else gate.id if len(found) == 1 else gate.id + place.removeprefix(m.metric)
-        results.append(_judge_one(gate, m, bound, section, needed).model_copy(update={"id": name}))
+        results.append(_judge_one(gate, m, bound, section, needed, of_rows).model_copy(update={"id": name}))
     return results
 
 
-def _judge_one(gate: Gate, m: Measurement, bound: Bound, section: PolicySection, needed: float) -> GateResult:
+def _judge_one(
+    gate: Gate, m: Measurement, bound: Bound, section: PolicySection, needed: float, of_rows: int | None
+) -> GateResult:
     verdict, why = _verdict(m, bound)
     if verdict in ("pass", "fail") and m.interval is not None and m.interval.level < needed - 1e-9 and _bounded(bound):
         verdict, why = (
@@ -213,7 +233,7 @@ def _judge_one(gate: Gate, m: Measurement, bound: Bound, section: PolicySection,
         half = max(m.value - m.interval.low, m.interval.high - m.value)
         if why.code == "straddles":
             distance = min(abs(m.value - b) for b in (bound.min, bound.max) if b is not None)
-            rows = rows_to_decide(m.n, half, distance)
+            rows = rows_to_decide(of_rows or m.n, half, distance)
     return GateResult(
         id=gate.name,
         gate=gate.name,

@@ -26,7 +26,8 @@ def judged_again(evidence: Evidence, policy: PolicyFile) -> Evidence:
     attributes = sorted({m.attribute for m in evidence.measurements() if m.attribute is not None})
     check_gates(full.gates, full.waivers, attributes, {key: policy.place(key) for key in ("gates", "waivers")})
     today = datetime.now(UTC).date()
-    judgement = judge(evidence.checks, full.gates, full.waivers, full.policy, as_of=today)
+    rows = evidence.subject.data.rows
+    judgement = judge(evidence.checks, full.gates, full.waivers, full.policy, as_of=today, rows=rows)
     return evidence.model_copy(
         update={
             **vars(judgement),

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
@@ -34,6 +35,7 @@ from fairwitness.audit.models import Model, Setting, python, sklearn, torch
 from fairwitness.audit.options import checked_options, columns_of
 from fairwitness.audit.plan import Plan
 from fairwitness.audit.policy import ALPHA, annexes_of, check_gates, family_size, judge, plan_with_packs
+from fairwitness.audit.refusals import refused_attributes, told_of_all
 from fairwitness.audit.registry import Check
 from fairwitness.audit.subject import Subject
 from fairwitness.audit.tallies import Contingency, Fingerprint, Tally
@@ -173,7 +175,10 @@ class _Audit:
         for id_, check in self.checks.items():
             for option, names in columns_of(check.measure, self.options[id_]).items():
                 for name in names:
-                    self.dataset.need(name, self.plan.place(f"checks.{id_}.{option}"))
+                    where = self.plan.place(f"checks.{id_}.{option}")
+                    field = self.dataset.need(name, where)
+                    if pa.types.is_nested(field.type) or pa.types.is_binary(field.type):
+                        raise UserError(f"{where}: column {name!r} is {field.type}; expected text or numbers")
                 found.update(names)
         compared = [*self.dataset.section.sensitive, *sorted(found)]
         for name in self.dataset.section.bins:
@@ -230,13 +235,16 @@ class _Audit:
                 seconds[check.id] = round(time.monotonic() - began, 3)
                 self._report_progress(self._rows(tallies), results)
             results = self._widened(results, artifacts)
+            refused = refused_attributes(tallies.get("contingency"))
+            results = [told_of_all(result, refused) for result in results]
         except KeyboardInterrupt:
             interrupted = True
             done = {result.id for result in results}
             reason = Reason(code="interrupted")
             results += [self._unmeasured(check, reason) for id_, check in self.checks.items() if id_ not in done]
         as_of = self.plan.audit.as_of or self.started.date()
-        judgement = judge(results, self.plan.gates, self.plan.waivers, self.plan.policy, as_of=as_of)
+        plan, rows = self.plan, self._rows(tallies)
+        judgement = judge(results, plan.gates, plan.waivers, plan.policy, as_of=as_of, rows=rows)
         return Evidence(
             **vars(judgement),
             annexes=self.annexes,
@@ -303,7 +311,7 @@ class _Audit:
 
     @staticmethod
     def _rows(tallies: Mapping[str, Tally | NotAssessed]) -> int:
-        found = tallies["fingerprint"]
+        found = tallies.get("fingerprint")
         return found.rows if isinstance(found, Fingerprint) else 0
 
     def _unmeasured(self, check: Check, reason: Reason) -> CheckResult:
@@ -340,7 +348,7 @@ def measured(check: Check, artifacts: Artifacts, options: Mapping[str, Any]) -> 
         status, reason = "not_assessed", why.reason
     except UserError:  # an option names something that is not there: the plan cannot be used
         raise
-    except Exception as error:  # noqa: BLE001  the one place where a check's crash becomes part of the evidence
+    except (Exception, SystemExit) as error:  # noqa: BLE001  the one place where a check's crash becomes part of the evidence
         status, trace = "error", _trace(error)
         reason = Reason(code="crashed", params={"error": _encodable(f"{type(error).__name__}: {error}")})
     return CheckResult(

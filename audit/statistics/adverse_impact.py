@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from fairwitness.audit.statistics.intervals import FloatArray, mover_difference, mover_ratio, wilson
+from fairwitness.audit.statistics.intervals import FloatArray, modified_wilson, mover_difference, mover_ratio
 
 FOUR_FIFTHS = 0.8
 _ROUNDING = 1e-9
@@ -66,7 +66,7 @@ def against_highest(x: npt.ArrayLike, n: npt.ArrayLike, critical: float) -> Agai
     if x.size < 2:
         raise ValueError("a comparison needs at least two categories")
     rates = x / n
-    low, high = wilson(x, n, critical)
+    low, high = modified_wilson(x, n, critical)
     # Rows are the categories, columns those that they are held against; against itself a ratio is 1 and a gap 0.
     own, other = (rates[:, None], (low[:, None], high[:, None])), (rates[None, :], (low[None, :], high[None, :]))
     itself = np.eye(x.size, dtype=bool)

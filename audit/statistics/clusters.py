@@ -15,13 +15,16 @@ def effective_trials(
     The share of a group, sum(hits) / sum(trials), is a ratio of cluster totals. Its variance is estimated between
     clusters (Cochran 1977, Sampling Techniques, eq. 6.13 with 11.12), v = C / (C - 1) sum_c (hits_c - p trials_c)^2 /
     trials^2, and the effective number is the one that a binomial share of that variance would have, p (1 - p) / v,
-    times (z / t)^2 for the C - 1 degrees of freedom that v rests on (Korn & Graubard 1998, Survey Methodology
-    24:193-201), at a level of .95. Intervals for binomial shares, Wilson's say, are then used as they are. Where no
+    times (z / t)^2 for the degrees of freedom that v rests on (Korn & Graubard 1998, Survey Methodology 24:193-201),
+    at a level of .95. These are C - 1 for clusters of one size, and (sum m_c^2)^2 / sum m_c^4 - 1 for clusters of m_c
+    rows if that is less (Satterthwaite 1946, Biometrics Bulletin 2:110-114: v is a sum of terms of the order of m_c^2).
+    Intervals for binomial shares, Wilson's say, are then used as they are. Where no
     row, or every row, is a hit, v says nothing, and the clusters are the units: trials^2 / sum_c trials_c^2. One
     cluster alone is worth one row.
 
     Clusters may have rows in several groups. Differences between groups are then more certain than if groups were
-    independent, wherever rows of a cluster are alike: taking them for independent is on the safe side.
+    independent, wherever rows of a cluster are alike: taking them for independent is on the safe side. Where the rows
+    of a cluster compete (one of several applicants for a post is hired) it is not.
 
     Args:
         hits: shape (entries,), weight of the rows that count, at least 0.
@@ -56,6 +59,8 @@ def effective_trials(
     # Rounding leaves residuals of equal clusters a hair above 0: they vary as little as can be told.
     varied = variance > mixed * 1e-12
     effective = np.divide(mixed, variance, out=np.where(mixed > 0, np.inf, units), where=varied & (mixed > 0))
-    freedom = np.where(many, clusters - 1, 1)
+    fourth = np.bincount(owner, m**4, minlength=groups)
+    alike = np.divide(squares**2, fourth, out=np.zeros(groups), where=fourth > 0)
+    freedom = np.maximum(np.minimum(clusters, alike) - 1, 1)
     effective *= (stats.norm.ppf(0.975) / stats.t.ppf(0.975, freedom)) ** 2
     return np.asarray(np.where(many, effective, np.minimum(units, 1.0)))

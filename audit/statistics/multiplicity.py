@@ -13,7 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, stats
 
-from fairwitness.audit.statistics.intervals import FloatArray, critical_value, mover_difference, mover_ratio, wilson
+from fairwitness.audit.statistics.intervals import (
+    FloatArray,
+    critical_value,
+    modified_wilson,
+    mover_difference,
+    mover_ratio,
+)
 from fairwitness.audit.statistics.resampling import permuted_counts
 
 # 20 groups in one family. Beyond, every simulation would take a tenth of a second and more, and the bound is at most
@@ -95,7 +101,8 @@ def shrunken_rates(x: npt.ArrayLike, n: npt.ArrayLike) -> FloatArray:
     """Rates of k groups drawn towards their common mean by as much as chance alone spreads them.
 
     A normal random-effects model: rates vary about a mean by tau^2, and each estimate about its rate by v_i =
-    p_i (1 - p_i) / n_i at the rate shrunk by + 1/2. tau^2 is the moment estimate of DerSimonian & Laird (1986),
+    p (1 - p) / n_i, at the pooled rate p: a variance at each group's own rate would give groups without a success too
+    much say. tau^2 is the moment estimate of DerSimonian & Laird (1986),
     Controlled Clinical Trials 7:177-188, and each rate its empirical Bayes estimate, (tau^2 p_i + v_i mean) / (tau^2 +
     v_i) (Morris 1983, JASA 78:47-55). Small groups, whose rates are extreme by chance, move most.
 
@@ -107,10 +114,10 @@ def shrunken_rates(x: npt.ArrayLike, n: npt.ArrayLike) -> FloatArray:
         Shape (k,), each between its own rate and the mean.
 
     >>> shrunken_rates([30, 200, 3], [100, 1000, 4]).round(3).tolist()
-    [0.297, 0.201, 0.349]
+    [0.299, 0.202, 0.375]
     """
     x, n = np.asarray(x, dtype=np.float64), np.asarray(n, dtype=np.float64)
-    rates, variances = x / n, shrunken_deviation(x, n) ** 2
+    rates, variances = x / n, shrunken_deviation(x.sum(), n.sum()) ** 2 * n.sum() / n
     weights = 1 / variances
     fixed = weights @ rates / weights.sum()
     spare = weights.sum() - (weights**2).sum() / weights.sum()
@@ -123,7 +130,7 @@ def shrunken_rates(x: npt.ArrayLike, n: npt.ArrayLike) -> FloatArray:
 def spread_interval(x: npt.ArrayLike, n: npt.ArrayLike, critical: float) -> tuple[float, float, float]:
     """Largest difference between the rates of k groups, with its interval.
 
-    Each pair's |p_i - p_j| has an interval (MOVER on Wilson limits); if all of these hold, the largest true
+    Each pair's |p_i - p_j| has an interval (MOVER on modified Wilson limits); if all of these hold, the largest true
     difference lies between their largest lower and their largest upper limit. Both bracket the observed gap, since
     every lower limit is at most its pair's difference, and the widest pair's upper limit at least the gap. Over
     several families (equalized odds) take the largest of each of the three, at a critical value of all families.
@@ -138,7 +145,7 @@ def spread_interval(x: npt.ArrayLike, n: npt.ArrayLike, critical: float) -> tupl
     """
     x, n, first, second = _pairs(x, n)
     rates = x / n
-    low, high = wilson(x, n, critical)
+    low, high = modified_wilson(x, n, critical)
     below, above = mover_difference(rates[first], (low[first], high[first]), rates[second], (low[second], high[second]))
     gap = float(np.ptp(rates))
     # The interval of |d| given [below, above] of d. Only rounding can put the gap outside of it.
@@ -150,10 +157,11 @@ def spread_interval(x: npt.ArrayLike, n: npt.ArrayLike, critical: float) -> tupl
 def ratio_interval(x: npt.ArrayLike, n: npt.ArrayLike, critical: float) -> tuple[float, float, float]:
     """Smallest ratio between the rates of k groups (min / max), with its interval.
 
-    Each pair's ratio, the smaller rate over the larger, has an interval (MOVER on Wilson limits); if all of these hold,
-    the smallest true ratio lies between their smallest lower and their smallest upper limit. Both bracket the observed
-    ratio, since every upper limit is at least its pair's ratio, and the widest pair's lower limit at most the smallest
-    ratio. Over several families take the smallest of each of the three, at a critical value of all families.
+    Each pair's ratio, the smaller rate over the larger, has an interval (MOVER on modified Wilson limits); if all of
+    these hold, the smallest true ratio lies between their smallest lower and their smallest upper limit. Both bracket
+    the observed ratio, since every upper limit is at least its pair's ratio, and the widest pair's lower limit at most
+    the smallest ratio. Over several families take the smallest of each of the three, at a critical value of all of
+    them.
 
     Pairs of score intervals (Koopman 1984) are not used: far in the tails, where simultaneous critical values lie,
     Pearson's statistic is too large on rare successes. With five equal groups of 15 to 400 rows at a rate of .01 they
@@ -175,7 +183,7 @@ def ratio_interval(x: npt.ArrayLike, n: npt.ArrayLike, critical: float) -> tuple
     rates = x / n
     if not rates.any():
         raise ValueError("the ratio of rates that are all 0 is not defined")
-    lows, highs = wilson(x, n, critical)
+    lows, highs = modified_wilson(x, n, critical)
     low, high = mover_ratio(rates[first], (lows[first], highs[first]), rates[second], (lows[second], highs[second]))
     inverse_low, inverse_high = (1 / np.maximum(limit, np.finfo(np.float64).tiny) for limit in (high, low))
     # The ratio folded to [0, 1] is min(r, 1/r): an interval around 1 reaches 1.

@@ -7,6 +7,7 @@ from fairwitness.audit.statistics.intervals import FloatArray
 
 _STEPS = 30  # halvings of a width
 _STARTS = 201  # lower ends of bands that are tried, twice
+_GRAIN = 1e-4  # more than the distance between two of the second time
 
 
 def gap_bounds(x: npt.ArrayLike, n: npt.ArrayLike, unknown_x: float, unknown_n: float) -> tuple[float, float]:
@@ -54,7 +55,7 @@ def _narrowest(x: FloatArray, n: FloatArray, successes: float, failures: float) 
         widths = _widths(x, n, successes, failures, starts)
         best, at, step = min(best, float(widths.min())), starts[int(widths.argmin())], (high - low) / (_STARTS - 1)
         low, high = max(at - step, 0.0), min(at + step, high)
-    return 0.0 if best < 1e-6 else best
+    return max(best - _GRAIN, 0.0)
 
 
 def _widths(x: FloatArray, n: FloatArray, successes: float, failures: float, starts: FloatArray) -> FloatArray:

@@ -8,7 +8,7 @@ from fairwitness.audit.tallies.batch import Batch, Layout, Tally
 from fairwitness.audit.tallies.contingency import Clusters, Contingency, Crosstab
 from fairwitness.audit.tallies.fingerprint import Fingerprint
 from fairwitness.audit.tallies.group_scores import GroupScores, ScoreTable
-from fairwitness.audit.tallies.groups import MAX_GROUPS
+from fairwitness.audit.tallies.groups import MAX_GROUPS, group_name
 from fairwitness.audit.tallies.missing import Missing
 from fairwitness.audit.tallies.moments import Moments
 from fairwitness.audit.tallies.records import Records
@@ -35,4 +35,5 @@ __all__ = [
     "ScoreTable",
     "Stratified",
     "Tally",
+    "group_name",
 ]

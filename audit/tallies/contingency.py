@@ -8,12 +8,13 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from fairwitness.audit.columns import MISSING, OTHER, Coded, coded
 from fairwitness.audit.evidence import NotAssessed, Reason
 from fairwitness.audit.tallies import cells
 from fairwitness.audit.tallies.batch import Batch, Counts, Floats, Layout
-from fairwitness.audit.tallies.groups import MAX_GROUPS, grouped, names_of
+from fairwitness.audit.tallies.groups import MAX_GROUPS, group_name, grouped, names_of
 
 MAX_CELLS = 1 << 22  # of one marginal table in memory
 
@@ -85,6 +86,7 @@ class Crosstab:
         w: sums of weights, same shape.
         w2: sums of squared weights, same shape.
         undecided: rows without a decision, shape (groups,); a binary table has them here alone.
+        parts: of each group the values that it is made of, one a sensitive column; `((),)` for the whole.
         clusters: the same weights by cluster; None where the plan names none.
     """
 
@@ -96,7 +98,13 @@ class Crosstab:
     w: Floats
     w2: Floats
     undecided: Counts
+    parts: tuple[tuple[str, ...], ...]
     clusters: Clusters | None = None
+
+    @property
+    def unknown(self) -> NDArray[np.bool_]:
+        """Which groups are of rows whose group is not known in full, shape (groups,)."""
+        return np.array([MISSING in part for part in self.parts], dtype=bool)
 
     def binary(self, positive: str) -> "Crosstab":
         """One label against the rest.
@@ -202,16 +210,16 @@ class Contingency:
         """
         return self._tabulated(name, *self._groups(name), np.arange(self.table.num_rows))
 
-    def _groups(self, name: str | None) -> tuple[Counts, tuple[str, ...]]:
-        """The group of each row of the table of cells, and the groups' names."""
+    def _groups(self, name: str | None) -> tuple[Counts, tuple[tuple[str, ...], ...]]:
+        """The group of each row of the table of cells, and what the groups are made of."""
         columns = [self._settled[0][f"a{i}"] for i in range(len(self.layout.attributes))]
         return grouped(self.layout, name, columns, self.crowded, self.table.num_rows)
 
-    def _tabulated(self, name: str | None, group: Counts, groups: tuple[str, ...], rows: Counts) -> Crosstab:
+    def _tabulated(self, name: str | None, group: Counts, parts: tuple[tuple[str, ...], ...], rows: Counts) -> Crosstab:
         """Add up some rows of the table of cells, over all its groups and labels."""
         columns, sums = self._settled
         truth, decided = columns["truth"], columns["decided"]
-        shape = (len(groups), len(truth.names), len(decided.names))
+        shape = (len(parts), len(truth.names), len(decided.names))
         if shape[0] * shape[1] * shape[2] > MAX_CELLS:
             raise NotAssessed("too_many_labels", labels=max(shape[1:]))
         group = group[rows]
@@ -228,7 +236,18 @@ class Contingency:
             clusters = Clusters(cluster, group, truth.codes[rows], decided.codes[rows], sums.get("w", n)[rows])
         counts = values[0].round().astype(np.int64)
         undecided = counts[:, :, [name == MISSING for name in decided.names]].sum(axis=(1, 2))
-        return Crosstab(name, groups, truth.names, decided.names, counts, values[1], values[2], undecided, clusters)
+        return Crosstab(
+            name,
+            tuple(map(group_name, parts)),
+            truth.names,
+            decided.names,
+            counts,
+            values[1],
+            values[2],
+            undecided,
+            parts,
+            clusters,
+        )
 
     def refusal(self) -> Reason | None:
         """Why nothing can be said of the positive label; None where something can.

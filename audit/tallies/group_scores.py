@@ -13,7 +13,7 @@ from fairwitness.audit.columns import MISSING, Coded
 from fairwitness.audit.evidence import NotAssessed
 from fairwitness.audit.tallies import cells
 from fairwitness.audit.tallies.batch import Batch, Counts, Floats, Layout
-from fairwitness.audit.tallies.groups import MAX_GROUPS, distinct, grouped, names_of
+from fairwitness.audit.tallies.groups import MAX_GROUPS, distinct, group_name, grouped, names_of
 from fairwitness.audit.tallies.scores import judged_scores, prefixed
 
 NEGATIVE, POSITIVE, UNKNOWN, UNANSWERED = range(4)  # truth of a row; a row without a score is of the last kind
@@ -34,6 +34,7 @@ class ScoreTable:
         cells: of each cell the place of its group, its truth, and the place of its score; each of shape (cells,).
         w: sum of weights of each cell.
         per_weight: effective rows per unit of weight (Kish: sum w / sum w^2) of each group, shape (groups,).
+        parts: of each group the values that it is made of, one a sensitive column; `((),)` for the whole.
     """
 
     attribute: str | None
@@ -45,6 +46,7 @@ class ScoreTable:
     cells: tuple[Counts, Counts, Counts]
     w: Floats
     per_weight: Floats
+    parts: tuple[tuple[str, ...], ...]
 
     def counts(self, group: int) -> Floats:
         """Effective rows of a group by truth and score.
@@ -179,7 +181,8 @@ class GroupScores:
         Raises:
             NotAssessed: the attribute has too many values, or the intersection too many groups.
         """
-        group, groups = grouped(self.layout, name, self._columns, self.crowded, len(self.groups))
+        group, parts = grouped(self.layout, name, self._columns, self.crowded, len(self.groups))
+        groups = tuple(map(group_name, parts))
         a = self._arrays
         of, truth = group[a["group"].astype(np.int64)], a["truth"].astype(np.int64)
         rows = np.bincount(of * 4 + truth, a["n"], minlength=4 * len(groups)).reshape(-1, 4).astype(np.int64)
@@ -197,6 +200,7 @@ class GroupScores:
             (of[kept], truth[kept], at.astype(np.int64)),
             a["w"][kept],
             per_weight,
+            parts,
         )
 
 

@@ -19,7 +19,7 @@ def names_of(layout: Layout) -> list[str]:
 
 def grouped(
     layout: Layout, name: str | None, columns: Sequence[Coded], crowded: frozenset[str], cells: int
-) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+) -> tuple[NDArray[np.int64], tuple[tuple[str, ...], ...]]:
     """Number the groups of an attribute or intersection that cells belong to.
 
     Args:
@@ -30,7 +30,8 @@ def grouped(
         cells: how many there are.
 
     Returns:
-        The group of each cell, shape (cells,), and the groups' names in natural order; `("",)` for the whole.
+        The group of each cell, shape (cells,), and of each group, in natural order, the values that it is made of, one
+        a sensitive column; `((),)` for the whole.
 
     Raises:
         NotAssessed: the attribute has too many values, or the intersection too many groups.
@@ -46,7 +47,7 @@ def grouped(
     order = sorted(range(len(groups)), key=lambda i: _order(layout, several, groups[i]))
     place = np.empty(len(groups), dtype=np.int64)
     place[order] = np.arange(len(groups))
-    return place[flat], _joined([groups[i] for i in order])
+    return place[flat], tuple(groups[i] for i in order)
 
 
 def distinct(codes: Sequence[NDArray[np.int64]], cells: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -79,15 +80,13 @@ def _order(layout: Layout, attributes: Sequence[str], group: Sequence[str]) -> l
     return order
 
 
-def _joined(groups: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """Names of groups; two that would read the same are numbered."""
-    seen: dict[str, int] = {}
-    names = []
-    for group in groups:
-        name = " & ".join(group)
-        seen[name] = seen.get(name, 0) + 1
-        names.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return tuple(names)
+def group_name(parts: Sequence[str]) -> str:
+    """Name of a group from the values that it is made of; a value with ` & ` in it is quoted where there are several.
+
+    >>> group_name(["F & A"]), group_name(["F & A", "B"]), group_name([])
+    ('F & A', "'F & A' & B", '')
+    """
+    return " & ".join(f"'{part}'" if len(parts) > 1 and " & " in part else part for part in parts)
 
 
 def _is_plain_number(name: str) -> bool:

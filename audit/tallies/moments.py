@@ -15,7 +15,7 @@ from fairwitness.audit.evidence import NotAssessed
 from fairwitness.audit.tallies import cells
 from fairwitness.audit.tallies.batch import Batch, Counts, Floats, Layout
 from fairwitness.audit.tallies.contingency import thinned
-from fairwitness.audit.tallies.groups import grouped, names_of
+from fairwitness.audit.tallies.groups import group_name, grouped, names_of
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,8 @@ class Moments:
         """
         columns, part = self._settled
         coded = [columns[f"a{i}"] for i in range(len(self.layout.attributes))]
-        group, groups = grouped(self.layout, name, coded, self.crowded, self.table.num_rows)
+        group, parts = grouped(self.layout, name, coded, self.crowded, self.table.num_rows)
+        groups = tuple(map(group_name, parts))
 
         def added(values: Floats) -> Floats:
             return np.bincount(group, values, minlength=len(groups)).astype(np.float64)

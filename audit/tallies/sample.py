@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fairwitness.audit.columns import MISSING, Coded, coded, groups, is_number, whole
 from fairwitness.audit.evidence import NotAssessed
 from fairwitness.audit.tallies.batch import Batch, Layout
-from fairwitness.audit.tallies.groups import MAX_GROUPS, names_of
+from fairwitness.audit.tallies.groups import MAX_GROUPS, group_name, grouped, names_of
 
 SAMPLE_ROWS = 5_000  # of each label
 
@@ -135,15 +135,28 @@ class Sample:
         Raises:
             NotAssessed: there are too many of them in the sample.
         """
-        parts = []
-        for name in attribute.split(" & "):
-            column = groups(self.rows.column(name), edges=self.layout.bins.get(name), limit=MAX_GROUPS)
-            if column is None:
-                raise NotAssessed("too_many_groups", attribute=name, limit=MAX_GROUPS)
-            parts.append(np.array(column.names, dtype=object)[column.codes])
-        if len(parts) == 1:
-            return parts[0]
-        return np.array([" & ".join(group) for group in zip(*parts, strict=True)], dtype=object)
+        codes, parts = self.grouped(attribute)
+        return np.array([group_name(part) for part in parts], dtype=object)[codes]
+
+    def grouped(self, attribute: str) -> tuple[NDArray[np.int64], tuple[tuple[str, ...], ...]]:
+        """Groups of a sensitive column or an intersection, in natural order.
+
+        Returns:
+            The group of each row, shape (rows,), and of each group the values that it is made of.
+
+        Raises:
+            NotAssessed: there are too many of them in the sample.
+        """
+        columns = []
+        for name in self.layout.attributes:
+            if name in attribute.split(" & "):
+                column = groups(self.rows.column(name), edges=self.layout.bins.get(name), limit=MAX_GROUPS)
+                if column is None:
+                    raise NotAssessed("too_many_groups", attribute=name, limit=MAX_GROUPS)
+                columns.append(column)
+            else:
+                columns.append(Coded(np.zeros(self.rows.num_rows, dtype=np.int64), (MISSING,)))
+        return grouped(self.layout, attribute, columns, frozenset(), self.rows.num_rows)
 
     def text(self, column: str) -> NDArray[np.object_]:
         """Values of a column as text, shape (rows,); `(missing)` where there is none."""

@@ -45,9 +45,9 @@ class Stratified(Contingency):
         columns, _ = self._settled
         keys = [columns[f"a{self._columns(self.layout).index(name)}"] for name in strata]
         stratum, first = distinct([key.codes for key in keys], self.table.num_rows)
-        group, groups = self._groups(attribute)
+        group, parts = self._groups(attribute)
         found = []
         for i, cell in enumerate(first):
             name = " & ".join(key.names[key.codes[cell]] for key in keys)
-            found.append((name, self._tabulated(attribute, group, groups, np.flatnonzero(stratum == i))))
+            found.append((name, self._tabulated(attribute, group, parts, np.flatnonzero(stratum == i))))
         return found

@@ -10,7 +10,7 @@ from scipy import stats
 from fairwitness.audit.columns import MISSING, OTHER
 from fairwitness.audit.comparison import NO_ANSWER, Shares, shares_of
 from fairwitness.audit.evidence import Details, Excluded, Interval, Measurement, Metric, Reason, Scalar
-from fairwitness.audit.statistics.intervals import mover_difference, wilson
+from fairwitness.audit.statistics.intervals import modified_wilson, mover_difference
 from fairwitness.audit.statistics.multiplicity import simultaneous_critical
 from fairwitness.audit.tallies import Crosstab
 
@@ -111,7 +111,7 @@ def _between(
     single = np.zeros(len(first))
     for share in several:
         x, n = share.x[kept], share.n[kept]
-        rates, (low, high) = x / n, wilson(x, n, critical)
+        rates, (low, high) = x / n, modified_wilson(x, n, critical)
         below, above = mover_difference(
             rates[first], (low[first], high[first]), rates[second], (low[second], high[second])
         )

@@ -10,7 +10,7 @@ from scipy import sparse
 from fairwitness.audit.columns import MISSING, Coded
 from fairwitness.audit.evidence import NotAssessed
 from fairwitness.audit.tallies import Records
-from fairwitness.audit.tallies.groups import grouped
+from fairwitness.audit.tallies.groups import group_name, grouped
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -265,7 +265,8 @@ def groups_of(records: Records, attribute: str) -> tuple[Codes, tuple[str, ...]]
             columns.append(Coded(codes.astype(np.int64), tuple(str(group) for group in names)))
         else:
             columns.append(Coded(np.zeros(rows, dtype=np.int64), ("",)))
-    return grouped(records.layout, attribute, columns, crowded=frozenset(), cells=rows)
+    codes, parts = grouped(records.layout, attribute, columns, crowded=frozenset(), cells=rows)
+    return codes, tuple(map(group_name, parts))
 
 
 def constant_within(codes: Codes, unit: Codes, units: int) -> Codes | None:

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fairwitness.audit.columns import MISSING
 from fairwitness.audit.comparison import Comparison, Shares
 from fairwitness.audit.evidence import Details, Interval, Measurement, Reason, Scalar, Table
 from fairwitness.audit.statistics.intervals import critical_value, mover_difference, wilson
@@ -34,11 +33,10 @@ def beside(comparison: Comparison, reference: str | None) -> tuple[Table, dict[s
     rates, shrunk = x / n, shrunken_rates(x, n)
     critical = critical_value(1 - (1 - comparison.level) / max(len(names), 1))
     columns = ["Group", "n", "Rate", "Shrunken rate", "Difference to all rows", "low", "high"]
-    low, high = _to_all(x, n, critical)
-    whole = x.sum() / n.sum()
+    to_all = np.stack(_to_all(shares, critical))[:, kept]
     rows: list[list[Scalar]] = [
-        [name, int(count), float(p), float(s), float(p - whole), float(a), float(b)]
-        for name, count, p, s, a, b in zip(names, shares.count[kept], rates, shrunk, low, high, strict=True)
+        [name, int(count), float(p), float(s), *map(float, difference)]
+        for name, count, p, s, difference in zip(names, shares.count[kept], rates, shrunk, to_all.T, strict=True)
     ]
     if reference in names:
         columns += ["Difference to the reference", "low to the reference", "high to the reference"]
@@ -49,14 +47,24 @@ def beside(comparison: Comparison, reference: str | None) -> tuple[Table, dict[s
     return Table(columns=tuple(columns), rows=tuple(tuple(row) for row in rows)), _were_all_known(shares, kept)
 
 
-def _to_all(x: NDArray[np.float64], n: NDArray[np.float64], critical: float) -> Limits:
-    """Interval of each group's difference to all rows: p - whole = (1 - its share of rows) (p - the others' rate)."""
-    if len(n) < 2:
-        return np.zeros(len(n)), np.zeros(len(n))
-    others, rest = x.sum() - x, n.sum() - n
-    low, high = mover_difference(x / n, wilson(x, n, critical), others / rest, wilson(others, rest, critical))
-    share = rest / n.sum()
-    return share * low, share * high
+def _to_all(shares: Shares, critical: float) -> tuple[NDArray[np.float64], ...]:
+    """Each group's difference to all rows, with limits: p - whole = (1 - its share of rows) (p - the others' rate).
+
+    All rows are those of small groups, too. The others' effective number is that of a weighted mean of their rates.
+    """
+    w, n = shares.n if shares.weight is None else shares.weight, shares.n
+    hit, used = shares.rates * w, n > 0
+    others, rest = w.sum() - w, hit.sum() - hit
+    part = np.divide(w * w, n, out=np.zeros_like(w), where=used)
+    spread = part.sum() - part
+    m = np.divide(others**2, spread, out=np.zeros_like(w), where=spread > 0)
+    there = used & (m > 0)
+    p, q = shares.rates[there], (rest / np.maximum(others, 1e-300))[there]
+    first, second = wilson(p * n[there], n[there], critical), wilson(q * m[there], m[there], critical)
+    low, high = mover_difference(p, first, q, second)
+    found = np.zeros((3, len(w)))
+    found[:, there] = (others / w.sum())[there] * np.stack([p - q, low, high])
+    return tuple(found)
 
 
 def _against(x: NDArray[np.float64], n: NDArray[np.float64], at: int, critical: float) -> Limits:
@@ -67,12 +75,13 @@ def _against(x: NDArray[np.float64], n: NDArray[np.float64], at: int, critical: 
 
 def _were_all_known(shares: Shares, kept: NDArray[np.bool_]) -> dict[str, Scalar]:
     """Bounds of the gap between the groups that are known, over all groups that the other rows could be of."""
-    unknown = np.array([MISSING in group.split(" & ") for group in shares.groups])
+    unknown = np.zeros(len(kept), dtype=bool) if shares.unknown is None else shares.unknown
     known = kept & ~unknown
     if not shares.n[unknown].sum() or known.sum() < 2:
         return {}
-    x, n = shares.x, shares.n
-    low, high = gap_bounds(x[known], n[known], float(x[unknown].sum()), float(n[unknown].sum()))
+    w = shares.n if shares.weight is None else shares.weight
+    hit = shares.rates * w
+    low, high = gap_bounds(hit[known], w[known], float(hit[unknown].sum()), float(w[unknown].sum()))
     return {
         "Rows of unknown group": int(shares.count[unknown].sum()),
         "Gap at the least, were their groups known": low,
@@ -119,7 +128,8 @@ def signed(
             value, low, high = _mean_difference(compared, i, at, critical)
             interval = Interval(low=low, high=high, level=level, method="MOVER-Wilson")
             facts: dict[str, Scalar] = {"Rows of the reference group": int(sum(s.count[at] for s in compared))}
-            yield Measurement(**said, value=value, interval=interval, details=Details(facts=facts))
+            details = Details(facts=facts, excluded=first.unanswered(i, at))
+            yield Measurement(**said, value=value, interval=interval, details=details)
 
 
 def _mean_difference(compared: Sequence[Shares], i: int, at: int, critical: float) -> tuple[float, float, float]:

@@ -17,7 +17,9 @@ Why it matters: a system that allots loans, jobs or attention less often to one 
 harms people for what they are, whatever the cause in the data.
 
 What it cannot show: equal rates can hide unequal reasons, and unequal rates can mirror unequal circumstances. True
-labels may themselves be biased. Several of these criteria cannot hold together when base rates differ.
+labels may themselves be biased. Several of these criteria cannot hold together when base rates differ. Clusters whose
+rows are of several groups and compete with each other (one of several applicants for a post is hired) make gaps less
+certain than is shown here.
 
 References:
 

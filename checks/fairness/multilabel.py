@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from fairwitness.audit.columns import MISSING
-from fairwitness.audit.evidence import Column, Measurement, NotAssessed
-from fairwitness.audit.tallies import Crosstab, Records
+from fairwitness.audit.evidence import Column, Measurement, NotAssessed, Reason
+from fairwitness.audit.tallies import Crosstab, Records, group_name
 from fairwitness.checks.fairness._rates import GAPS, PER_LABEL, RATES, of_attribute
 
 METRICS = {name: metric for name, metric in (RATES | GAPS).items() if name in PER_LABEL}
@@ -52,7 +52,7 @@ def measure(
         level: confidence level of the intervals.
         min_denominator: a rate on fewer rows than this is not estimable.
     """
-    if not labels or len(labels) != len(decisions):
+    if not labels or len(labels) != len(decisions) or len(set(labels)) < len(labels):
         raise NotAssessed("needs_labels_and_decisions", labels=len(labels), decisions=len(decisions))
     if not records.names:
         raise NotAssessed("no_attributes")
@@ -61,7 +61,7 @@ def measure(
     ]
     for attribute in records.names:
         try:
-            groups, place = np.unique(records.groups(attribute).astype(str), return_inverse=True)
+            place, parts = records.grouped(attribute)
         except NotAssessed as why:
             for name in labels:
                 yield Measurement(
@@ -70,10 +70,12 @@ def measure(
                 )  # fmt: skip
             continue
         for name, truth, decided in columns:
-            table = _crosstab(attribute, tuple(groups.tolist()), place, truth, decided, records.weights)
+            table = _crosstab(attribute, parts, place, truth, decided, records.weights)
+            absent = not np.any((truth == 1) | (decided == 1))
             yield from of_attribute(
-                table, rng, level=level, least=min_denominator, where={"label": name}, only=PER_LABEL
-            )
+                table, rng, level=level, least=min_denominator, where={"label": name}, only=PER_LABEL,
+                refused=Reason(code="positive_absent", params={"positive": name}) if absent else None,
+            )  # fmt: skip
 
 
 def _coded(records: Records, column: str) -> NDArray[np.int64]:
@@ -86,7 +88,7 @@ def _coded(records: Records, column: str) -> NDArray[np.int64]:
 
 def _crosstab(
     attribute: str,
-    groups: tuple[str, ...],
+    parts: tuple[tuple[str, ...], ...],
     place: NDArray[np.int64],
     truth: NDArray[np.int64],
     decided: NDArray[np.int64],
@@ -97,8 +99,9 @@ def _crosstab(
     flat = (place * 3 + truth) * 3 + decided
     ones = np.ones(len(w))
     n, sums, squares = (
-        np.bincount(flat, values, minlength=9 * len(groups)).reshape(-1, 3, 3).astype(np.float64)
+        np.bincount(flat, values, minlength=9 * len(parts)).reshape(-1, 3, 3).astype(np.float64)
         for values in (ones, w, w * w)
     )
     names, counts = ("0", "1", MISSING), n.astype(np.int64)
-    return Crosstab(attribute, groups, names, names, counts, sums, squares, counts[:, :, 2].sum(axis=1)).binary("1")
+    groups, undecided = tuple(map(group_name, parts)), counts[:, :, 2].sum(axis=1)
+    return Crosstab(attribute, groups, names, names, counts, sums, squares, undecided, parts).binary("1")

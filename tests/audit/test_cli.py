@@ -406,6 +406,10 @@ class TestAfterwards:
         assert said in one_line(capsys)
         assert not Path("again").exists()
 
+    def test_a_pack_is_named_without_its_path(self, call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+        call("gate", "out/evidence.json", "--policy", "four-fifths")
+        assert "fairness.group.demographic_parity_ratio" in capsys.readouterr().out
+
     def test_report_is_that_of_the_run(self, call: Call) -> None:
         assert call("report", "out/evidence.json", "-o", "again.html") == 0
         assert Path("again.html").read_bytes() == Path("out/report.html").read_bytes()

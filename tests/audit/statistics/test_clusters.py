@@ -45,7 +45,21 @@ def test_without_variation_the_clusters_are_the_units(x: list[int]) -> None:
     m = np.array([4.0, 1, 2])
     effective = effective_trials(x, m, [0, 1, 2], [0, 0, 0], 1)[0]
     units = 49 / 21
-    assert effective == pytest.approx(units * (stats.norm.ppf(0.975) / stats.t.ppf(0.975, 2)) ** 2)
+    # 21^2 / (4^4 + 1 + 2^4) - 1 degrees of freedom would be less than one.
+    assert effective == pytest.approx(units * (stats.norm.ppf(0.975) / stats.t.ppf(0.975, 1)) ** 2)
+
+
+def test_unequal_clusters_leave_fewer_degrees_of_freedom() -> None:
+    """Against clusters of one size, by simulation: sizes are lognormal, hits alike within a cluster."""
+    rng = np.random.default_rng(3)
+    runs, missed, z = 500, 0, critical_value(0.95)
+    for _ in range(runs):
+        m = np.ceil(rng.lognormal(2, 1.2, 20))
+        x = m * (rng.random(20) < 0.4)
+        n = min(float(effective_trials(x, m, np.arange(20), np.zeros(20, dtype=int), 1)[0]), m.sum())
+        low, high = wilson(x.sum() / m.sum() * n, n, z)
+        missed += not low <= 0.4 <= high
+    assert missed / runs < 0.07
 
 
 def test_one_cluster_is_worth_one_row() -> None:

@@ -28,7 +28,7 @@ from fairwitness.audit.statistics.distributions import (
     welch,
     widened,
 )
-from fairwitness.audit.statistics.intervals import critical_value, wilson
+from fairwitness.audit.statistics.intervals import critical_value, modified_wilson
 from fairwitness.audit.statistics.multiplicity import spread_interval
 from fairwitness.audit.statistics.ranking import roc_auc
 
@@ -99,9 +99,10 @@ def test_many_curves_at_once_are_each_one_alone(positives: list[float], negative
     assert found[1] == pytest.approx(found[0], abs=1e-9)
 
 
-def test_distances_of_pairs_are_in_order() -> None:
-    curves = np.random.default_rng(0).random((3, 4, 5))
-    first, second = np.triu_indices(4, k=1)
+@pytest.mark.parametrize("groups", [4, 40])  # in one array, and draw by draw
+def test_distances_of_pairs_are_in_order(groups: int) -> None:
+    curves = np.random.default_rng(0).random((3, groups, 5))
+    first, second = np.triu_indices(groups, k=1)
     apart = np.abs(curves[:, first] - curves[:, second])
     widths = np.arange(5.0)
     assert pair_distances(curves, None) == pytest.approx(apart.max(axis=-1))
@@ -183,7 +184,7 @@ def test_groups_that_show_no_variation_have_no_certain_distance() -> None:
 def test_the_gap_of_shares_is_that_of_multiplicity(groups: list[tuple[int, int]]) -> None:
     x, n = np.array(groups, dtype=np.float64).T
     z = critical_value(0.95)
-    gap = largest_gap(x / n, *wilson(x, n, z))
+    gap = largest_gap(x / n, *modified_wilson(x, n, z))
     assert (gap.value, gap.low, min(gap.high, 1.0)) == pytest.approx(spread_interval(x, n, z), abs=1e-12)
 
 

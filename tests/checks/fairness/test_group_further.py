@@ -289,3 +289,122 @@ class TestMultilabel:
         evidence = run(LOGGED, Dataset(self.frame(), target="y", sensitive=["sex"]), checks=["fairness.multilabel"])
         assert evidence.checks[0].reason is not None
         assert evidence.checks[0].reason.code == "needs_labels_and_decisions"
+
+
+class TestBeside:
+    """What stands beside a gap counts weights, and all rows."""
+
+    def beside(self, frame: pd.DataFrame, **how: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        data = Dataset(frame, target="y", positive=1, sensitive=["sex"], **how)
+        details = (
+            run(LOGGED, data, checks=[FAIR]).find(f"{FAIR}.demographic_parity_difference", attribute="sex").details
+        )
+        assert details is not None
+        assert details.table is not None
+        columns = details.table.columns
+        return [dict(zip(columns, row, strict=True)) for row in details.table.rows], details.facts
+
+    def frame(self, *groups: tuple[str | None, int, int, float]) -> pd.DataFrame:
+        parts = [
+            pd.DataFrame({"sex": name, "yhat": [1] * hits + [0] * (rows - hits), "w": weight})
+            for name, hits, rows, weight in groups
+        ]
+        return pd.concat(parts, ignore_index=True).assign(y=1)
+
+    def test_all_rows_are_weighted(self) -> None:
+        rows, _ = self.beside(self.frame(("a", 20, 100, 1.0), ("b", 80, 100, 10.0)), weight="w")
+        assert rows[0]["Difference to all rows"] == pytest.approx(0.2 - 820 / 1100)
+        assert rows[0]["low"] < rows[0]["Difference to all rows"] < rows[0]["high"]
+
+    def test_all_rows_are_those_of_small_groups_too(self) -> None:
+        small = [(f"s{i}", 9, 9, 1.0) for i in range(20)]
+        rows, _ = self.beside(self.frame(("a", 20, 100, 1.0), ("b", 30, 100, 1.0), *small))
+        assert [row["Group"] for row in rows] == ["a", "b"]
+        assert rows[0]["Difference to all rows"] == pytest.approx(0.2 - 230 / 380)
+
+    def test_unknown_rows_count_by_their_weight(self) -> None:
+        frame = self.frame(("a", 20, 100, 1.0), ("b", 30, 100, 1.0), (None, 50, 100, 10.0))
+        _, facts = self.beside(frame, weight="w")
+        assert facts["Gap at the most, were their groups known"] == pytest.approx(530 / 600 - 20 / 600)
+
+    def test_unknown_rows_of_clusters_are_rows(self) -> None:
+        frame = self.frame(("a", 40, 200, 1.0), ("b", 60, 200, 1.0), (None, 100, 200, 1.0))
+        frame["family"] = np.arange(600) // 4
+        _, facts = self.beside(frame, cluster="family")
+        assert facts["Gap at the least, were their groups known"] == 0
+        assert facts["Gap at the most, were their groups known"] == pytest.approx(160 / 300 - 40 / 300)
+
+    def test_a_name_is_not_a_missing_value(self) -> None:
+        _, facts = self.beside(self.frame(("a", 20, 100, 1.0), ("b & (missing)", 30, 100, 1.0)))
+        assert "Rows of unknown group" not in facts
+
+
+def test_weights_that_go_with_outcomes_are_counted_as_uncertain_as_they_are() -> None:
+    """Kish's number takes weights for unrelated to outcomes; here its intervals would miss in one run of eight."""
+    rng, missed = np.random.default_rng(8), 0
+    for _ in range(150):
+        sex, heavy = rng.integers(0, 2, 400), rng.random(400) < 0.1
+        frame = pd.DataFrame({"sex": np.where(sex, "F", "M"), "y": 1, "w": np.where(heavy, 10.0, 1.0)})
+        frame["yhat"] = (rng.random(400) < np.where(heavy, 0.5, 0.02)).astype(int)
+        said = found(audit(frame, sensitive=["sex"], weight="w"), "demographic_parity_difference", attribute="sex")
+        assert said.interval is not None
+        missed += said.interval.low > 0
+    assert missed <= 14
+
+
+def test_equal_groups_of_a_few_rows_with_rare_hits() -> None:
+    """One hit in ten against one in a hundred is no difference: Wilson's limits alone would miss in one run of nine."""
+    rng, missed = np.random.default_rng(9), 0
+    names = np.repeat([f"g{i}" for i in range(5)], [10, 20, 50, 400, 5000])
+    for _ in range(150):
+        frame = pd.DataFrame({"sex": names, "y": 1, "yhat": (rng.random(len(names)) < 0.01).astype(int)})
+        said = found(audit(frame, sensitive=["sex"]), "demographic_parity_difference", attribute="sex")
+        assert said.interval is not None
+        missed += said.interval.low > 0
+    assert missed <= 14
+
+
+def test_rows_without_an_answer_keep_every_gate_from_passing() -> None:
+    frame = people(900)
+    frame["yhat"] = frame["yhat"].astype("Int64").mask((frame["race"] == "B") & (frame["y"] == 0))
+    gates = [
+        {"metric": f"{FAIR}.demographic_parity_signed_difference", "min": -1.0},
+        {"metric": f"{FAIR}.selection_rate", "attribute": "race", "min": 0.0},
+        {"metric": f"{FAIR}.demographic_parity_difference", "max": 1.0},
+    ]
+    data = Dataset(frame, target="y", sensitive=["race"], reference={"race": "A"})
+    verdicts = {gate.id: gate.verdict for gate in run(LOGGED, data, checks=[FAIR], gates=gates).gates}
+    assert verdicts == {
+        f"{FAIR}.demographic_parity_difference[race]": "inconclusive",
+        f"{FAIR}.demographic_parity_signed_difference[race=B][reference=A]": "inconclusive",
+        f"{FAIR}.demographic_parity_signed_difference[race=C][reference=A]": "pass",
+        f"{FAIR}.selection_rate[race=A]": "pass",
+        f"{FAIR}.selection_rate[race=B]": "inconclusive",
+        f"{FAIR}.selection_rate[race=C]": "pass",
+    }
+
+
+def test_an_attribute_without_groups_keeps_every_gate_from_passing() -> None:
+    frame = people(600).assign(name=[f"n{i}" for i in range(600)])
+    gates = [{"metric": f"{FAIR}.{metric}", "min": 0.0} for metric in ("selection_rate", "equal_opportunity_ratio")]
+    data = Dataset(frame, target="y", sensitive=["race", "name"], intersections=False)
+    verdicts = {gate.id: gate.verdict for gate in run(LOGGED, data, checks=[FAIR], gates=gates).gates}
+    assert verdicts[f"{FAIR}.selection_rate[name=(all groups)]"] == "not_assessed"
+    assert verdicts[f"{FAIR}.equal_opportunity_ratio[name]"] == "not_assessed"
+    several = people(600, labels=3).assign(name=[f"n{i}" for i in range(600)])
+    data = Dataset(several, target="y", task="multiclass", sensitive=["race", "name"], intersections=False)
+    gate = {"metric": f"{FAIR}.equalized_odds_difference", "max": 1.0}
+    found = run(LOGGED, data, checks=[FAIR], gates=[gate]).gates
+    assert [g.verdict for g in found if g.attribute == "name"] == ["not_assessed"] * 3
+
+
+def test_labels_that_never_occur_are_refused_one_by_one() -> None:
+    frame = people(300).assign(a=0, a_hat=0, b=1, b_hat=[0, 1] * 150)
+    options = {"fairness.multilabel": {"labels": ["a", "b"], "decisions": ["a_hat", "b_hat"]}}
+    data = Dataset(frame, target="y", sensitive=["sex"])
+    evidence = run(LOGGED, data, checks=["fairness.multilabel"], options=options)
+    gap = "fairness.multilabel.demographic_parity_difference"
+    reason = evidence.find(gap, attribute="sex", label="a").reason
+    assert reason is not None
+    assert reason.code == "positive_absent"
+    assert evidence.find(gap, attribute="sex", label="b").status == "ok"
