@@ -11,6 +11,7 @@ import numpy as np
 
 from fairwitness.audit.errors import UserError, foreign_code
 from fairwitness.audit.evidence import NotAssessed
+from fairwitness.audit.models import OF_LANGUAGE
 from fairwitness.audit.options import needs_of, takes_refusals
 from fairwitness.audit.subject import Subject
 from fairwitness.audit.tallies import (
@@ -43,7 +44,7 @@ CLUSTERED = frozenset({"contingency", "missing", "rows"})  # those that can tell
 UNASKED = frozenset({"missing", "rows"})  # made of the data alone, without the model's answers
 
 # Callables that an adapter may give; which ones depends on the model at hand.
-CAPABILITIES = ("predict", "scores", "estimator", "gradients")
+CAPABILITIES = ("predict", "scores", "estimator", "gradients", *OF_LANGUAGE)
 
 Provider = Callable[..., Any]
 

@@ -105,20 +105,27 @@ class Dataset:
         self._open(source, sensitive_from, train, folder=Path(), where="data")
 
     @classmethod
-    def from_plan(cls, section: DataSection, *, folder: Path, where: str) -> "Dataset":
+    def from_plan(cls, section: DataSection, *, folder: Path, where: str, needed: bool = True) -> "Dataset":
         """Open the data set that a plan's `[data]` names.
 
         Args:
             section: the table of the plan.
             folder: what its paths are relative to.
             where: file and `data`, the beginning of messages.
+            needed: whether there must be rows; else a plan that names no data has none.
         """
-        if section.path is None:
+        if section.path is None and needed:
             raise UserError(f"{where}.path: is required: a .parquet, .csv or .arrow file, or module:function")
         dataset = cls.__new__(cls)
         dataset.section = section
         train = section.train.path if section.train else None
-        dataset._open(section.path, section.sensitive_path, train, folder=folder, where=where)
+        dataset._open(
+            pa.table({}) if section.path is None else section.path,
+            section.sensitive_path,
+            train,
+            folder=folder,
+            where=where,
+        )
         return dataset
 
     def _open(self, source: Any, sensitive_from: Any, train: Any, *, folder: Path, where: str) -> None:

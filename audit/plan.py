@@ -256,7 +256,7 @@ class Plan(Document):
 
     audit: AuditSection = AuditSection()
     model: ModelSection
-    data: DataSection
+    data: DataSection = DataSection()
     checks: ChecksSection = ChecksSection()
     gates: tuple[Gate, ...] = ()
     waivers: tuple[Waiver, ...] = ()

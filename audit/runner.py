@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from fairwitness.audit import registry
-from fairwitness.audit.artifacts import CLUSTERED, TRAIN, UNASKED, Artifacts, tallies_for
+from fairwitness.audit.artifacts import CAPABILITIES, CLUSTERED, TRAIN, UNASKED, Artifacts, tallies_for
 from fairwitness.audit.dataset import Dataset
 from fairwitness.audit.engines.local import one_pass
 from fairwitness.audit.errors import UserError, nearest
@@ -31,7 +31,7 @@ from fairwitness.audit.evidence import (
 )
 from fairwitness.audit.evidence import Subject as SubjectFacts
 from fairwitness.audit.facts import data_facts, environment
-from fairwitness.audit.models import Model, Setting, python, sklearn, torch
+from fairwitness.audit.models import Model, Setting, of_language, python, sklearn, torch
 from fairwitness.audit.options import checked_options, columns_of
 from fairwitness.audit.plan import Plan
 from fairwitness.audit.policy import ALPHA, annexes_of, check_gates, family_size, judge, plan_with_packs
@@ -76,7 +76,7 @@ def run(
         subject: a plan or the path of one; else a model: an estimator with `predict`, a `torch.nn.Module`, a callable
             on a data frame, or the `[model]` table of a plan as a mapping
             (`{"adapter": "logged", "prediction": "yhat"}`).
-        data: the data set; goes with a model.
+        data: the data set; goes with a model. None where no check asks for rows.
         name: of the audit.
         checks: concerns or checks by id; default: all that apply.
         options: options of checks, by check id.
@@ -99,13 +99,13 @@ def run(
             raise UserError("a plan names its own data; give either a plan, or a model and a Dataset")
         plan = subject if isinstance(subject, Plan) else Plan.load(subject)
         return _Audit(plan, None, None, tell).evidence()
-    if not isinstance(data, Dataset):
-        raise UserError("a model needs data: run(model, Dataset(frame, target=..., sensitive=[...]))")
+    if not isinstance(data, Dataset | None):
+        raise UserError("data are a Dataset: run(model, Dataset(frame, target=..., sensitive=[...]))")
     table = dict(subject) if isinstance(subject, Mapping) else {"adapter": _adapter_of(subject)}
     content = {
         "audit": {"name": name, "seed": seed, "as_of": as_of},
         "model": table | ({} if threshold is None else {"threshold": threshold}),
-        "data": data.section.model_dump(),
+        "data": {} if data is None else data.section.model_dump(),
         "checks": {"select": None if checks is None else list(checks), **(options or {})},
         "gates": [_plain(gate) for gate in gates],
         "waivers": [_plain(waiver) for waiver in waivers],
@@ -124,7 +124,7 @@ def _adapter_of(model: Any) -> str:
         return "torch"
     if callable(getattr(model, "predict", None)):
         return "sklearn"
-    if callable(model):
+    if callable(model) or of_language(model):
         return "python"
     raise UserError(f"{type(model).__name__} is no model: expected an object with predict, a callable, or a mapping")
 
@@ -145,7 +145,11 @@ class _Audit:
             check = registry.check_of_metric(metric, where=plan.place("policy.extends"))
             self.checks.setdefault(check.id, check)
         self.options = self._checked_options()
-        self.dataset = data or Dataset.from_plan(plan.data, folder=plan.folder, where=plan.place("data"))
+        # Suites that bring their own texts ask the model, and need no rows.
+        needed = any(set(check.needs) - {*CAPABILITIES, "rng"} for check in self.checks.values())
+        if needed and data is None and plan.data.path is None and not plan.file:
+            raise UserError("a model needs data: run(model, Dataset(frame, target=..., sensitive=[...]))")
+        self.dataset = data or Dataset.from_plan(plan.data, folder=plan.folder, where=plan.place("data"), needed=needed)
         self.target = self.dataset.resolve()
         self.attributes = [*plan.data.sensitive, *(" & ".join(several) for several in plan.data.crossed())]
         places = {key: plan.place(key) for key in ("gates", "waivers")}
@@ -323,8 +327,8 @@ class _Audit:
     def _facts(
         self, tallies: Mapping[str, Tally | NotAssessed], train: Mapping[str, Tally | NotAssessed]
     ) -> SubjectFacts:
-        facts: dict[str, Scalar] = {"task": self.target.task}
-        if self.target.positive is not None:
+        facts: dict[str, Scalar] = {"task": self.target.task} if self.dataset.columns else {}
+        if self.target.positive is not None and facts:
             facts["positive"] = self.target.positive
         data = data_facts(self.dataset, self.target, tallies, facts)
         if self.dataset.train is not None and train:

@@ -19,6 +19,14 @@ from fairwitness.audit.dataset import Dataset, Target
 from fairwitness.audit.errors import UserError
 from fairwitness.audit.evidence import Scalar
 
+# What models of language can do; docs/design.md says what each takes and gives.
+OF_LANGUAGE = ("embed", "token_logprobs", "continuation_logprobs", "tokenize", "masked_logprobs", "generate")
+
+
+def of_language(model: Any) -> dict[str, Callable[..., Any]]:
+    """What an object can do of that: its methods of those names."""
+    return {name: getattr(model, name) for name in OF_LANGUAGE if callable(getattr(model, name, None))}
+
 
 @dataclass(frozen=True)
 class Setting:

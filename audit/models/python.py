@@ -16,6 +16,7 @@ from fairwitness.audit.models import (
     feature_columns,
     label_array,
     matching,
+    of_language,
     thresholded,
     value_array,
 )
@@ -29,21 +30,26 @@ def load(setting: Setting, *, function: str, threshold: float | None = None) -> 
 
     Args:
         setting: the data and the target.
-        function: `module:function`; it is given a pandas data frame of the features.
+        function: `module:function`; it is given a pandas data frame of the features. Or `module:object` with methods
+            of a language model: `embed`, `token_logprobs`, `continuation_logprobs`, `tokenize`, `masked_logprobs`,
+            `generate`.
         threshold: selects where the positive label's score is at least this; default 0.5 where scores are given.
     """
     found = resolve(function, folder=setting.folder, where=f"{setting.where}.function")
-    if not callable(found):
+    if not callable(found) and not of_language(found):
         raise UserError(f"{setting.where}.function: {function!r} is not callable")
     return adapt(found, setting, threshold=threshold)
 
 
-def adapt(function: Callable[[Any], Any], setting: Setting, *, threshold: float | None = None) -> Model:
-    """Make a `Model` of a callable.
+def adapt(function: Any, setting: Setting, *, threshold: float | None = None) -> Model:
+    """Make a `Model` of a callable, or of an object with methods of a language model.
 
     Its answer may be labels, scores of the positive label (fractions), or one column of scores a class in the order
     of the sorted labels. Which it is is seen from its answer to the first rows, once, and stated in the evidence.
     """
+    if not callable(function):
+        facts: dict[str, Scalar] = {"type": type(function).__name__}
+        return Model("python", "texts", lambda _: Outputs(), (), facts, of_language(function))
     columns = feature_columns(setting, None)
     where = setting.where
 
@@ -53,8 +59,8 @@ def adapt(function: Callable[[Any], Any], setting: Setting, *, threshold: float 
             answer = np.asarray(function(frame))
         return np.asarray(matching(answer, rows=table.num_rows, where=where))
 
-    facts: dict[str, Scalar] = {"function": getattr(function, "__qualname__", type(function).__name__)}
-    capabilities: dict[str, Callable[..., Any]] = {"predict": function}
+    facts = {"function": getattr(function, "__qualname__", type(function).__name__)}
+    capabilities: dict[str, Callable[..., Any]] = {"predict": function} | of_language(function)
     if setting.target.task == "regression":
 
         def values(table: pa.Table) -> Outputs:

@@ -388,3 +388,51 @@ class TestColumnsOfOptions:
         status = {check.id: (check.status, check.reason and check.reason.code) for check in evidence.checks}
         assert status == {"fairness.group": ("ok", None), "made.up": ("not_assessed", "clustered")}
         assert not seen
+
+
+class Speaker:
+    """A language model: an object with methods, that is no callable."""
+
+    def embed(self, texts: Any) -> Any:
+        return np.array([[len(text), text.count("a")] for text in texts], dtype=float)
+
+
+class TestWithoutRows:
+    """Suites that bring their own texts ask the model, and need no data."""
+
+    @pytest.fixture
+    def asked(self, install: Install) -> None:
+        def measure(embed: Callable[..., Any]) -> Iterator[Measurement]:
+            yield Measurement(metric="gap", n=2, value=float(embed(["a", "bb"])[0, 1]), exact=True)
+
+        install(measure)
+
+    @pytest.mark.usefixtures("asked")
+    def test_a_model_alone_is_audited(self) -> None:
+        evidence = run(Speaker(), checks=["made"], gates=[{"metric": "made.up.gap", "max": 1.0}])
+        assert evidence.verdict == "pass"
+        assert evidence.subject.model.access == "texts"
+        assert (evidence.subject.data.rows, evidence.subject.data.facts) == (0, {})
+        assert "Made up" in render(evidence, "en")
+
+    @pytest.mark.usefixtures("asked")
+    def test_a_plan_may_name_no_data(self, tmp_path: Path) -> None:
+        (tmp_path / "speaker.py").write_text(
+            "import numpy as np\n"
+            "class Speaker:\n"
+            "    def embed(self, texts):\n"
+            "        return np.ones((len(texts), 2))\n"
+            "model = Speaker()\n"
+        )
+        plan = tmp_path / "audit.toml"
+        plan.write_text('[model]\nadapter = "python"\nfunction = "speaker:model"\n[checks]\nselect = ["made"]\n')
+        assert run(plan).find("made.up.gap").value == 1
+        plan.write_text(plan.read_text().replace('["made"]', '["made", "fairness.group"]'))
+        with pytest.raises(UserError, match=r"data\.path: is required"):
+            run(plan)
+
+    @pytest.mark.usefixtures("asked")
+    def test_a_model_that_cannot_be_asked_is_not_assessed(self) -> None:
+        evidence = run(LOGGED, data(), checks=["made"])
+        assert evidence.checks[0].reason is not None
+        assert evidence.checks[0].reason.code == "no_such_capability"
