@@ -25,6 +25,8 @@ from fairwitness.audit.statistics.multiplicity import benjamini_hochberg
 from fairwitness.audit.statistics.power import minimum_detectable, rows_to_decide
 
 ALPHA = 0.05
+# Why rows are left out of a number, other than that their group is small: no policy lets a gate pass over them.
+ROWS_LOST = frozenset({"no_answer", "no_list", "no_user_or_item"})
 
 
 @dataclass(frozen=True)
@@ -221,10 +223,11 @@ def _judge_one(
             Reason(code="level_too_low", params={"level": m.interval.level, "needed": needed}),
         )
     excluded = m.details.excluded if m.details else ()
-    unanswered = sum(e.n for e in excluded if e.reason.code == "no_answer")
-    small = [e.group for e in excluded if e.reason.code != "no_answer"]
-    if verdict == "pass" and unanswered:
-        verdict, why = "inconclusive", Reason(code="rows_unanswered", params={"rows": unanswered})
+    lost = [e for e in excluded if e.reason.code in ROWS_LOST]
+    small = [e.group for e in excluded if e.reason.code not in ROWS_LOST]
+    if verdict == "pass" and lost:
+        code = "rows_unanswered" if all(e.reason.code == "no_answer" for e in lost) else "rows_left_out"
+        verdict, why = "inconclusive", Reason(code=code, params={"rows": sum(e.n for e in lost)})
     elif verdict == "pass" and small and section.small_groups == "inconclusive":
         groups = ", ".join(small[:8]) + (f", +{len(small) - 8}" if len(small) > 8 else "")
         verdict, why = "inconclusive", Reason(code="small_groups", params={"groups": groups})

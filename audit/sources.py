@@ -225,7 +225,8 @@ def resolve(reference: str, *, folder: Path, where: str) -> Any:
     try:
         return getattr(module, attribute)
     except AttributeError:
-        raise UserError(f"{where}: module {name!r} has no {attribute!r}{nearest(attribute, vars(module))}") from None
+        there = [each for each in vars(module) if not each.startswith("_")]
+        raise UserError(f"{where}: module {name!r} has no {attribute!r}{nearest(attribute, there)}") from None
 
 
 def _module_of(file: Path, name: str) -> ModuleType:

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
+from scipy.spatial.distance import pdist
 
 from fairwitness.audit.statistics.intervals import FloatArray
 
-# Below so many rows labels are shuffled row by row; beyond, tables are drawn score by score.
-_MOST_SHUFFLED = 4_000
-# numpy.random.Generator.hypergeometric refuses totals from 1e9 on.
-_LARGEST_TOTAL = 500_000_000.0
+# Beyond so many groups the pairs of each draw are compared in one call, without arrays of all their differences.
+_FEW_GROUPS = 12
 
 
 def distribution(counts: npt.ArrayLike) -> FloatArray:
@@ -34,8 +33,9 @@ def distribution(counts: npt.ArrayLike) -> FloatArray:
     >>> distribution([1, 0, 3]).tolist()
     [0.25, 0.25, 1.0]
     """
-    total = np.cumsum(np.asarray(counts, dtype=np.float64), axis=-1)
-    return np.asarray(total / total[..., -1:])
+    total = np.cumsum(counts, axis=-1, dtype=np.float64)
+    total /= total[..., -1:].copy()
+    return np.asarray(total)
 
 
 def kolmogorov_smirnov(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
@@ -172,6 +172,10 @@ def pair_distances(curves: FloatArray, widths: FloatArray | None) -> FloatArray:
     """
     draws, groups, _ = curves.shape
     found, start = np.empty((draws, math.comb(groups, 2))), 0
+    if groups > _FEW_GROUPS:
+        for draw, each in zip(found, curves, strict=True):
+            draw[:] = pdist(each, "chebyshev") if widths is None else pdist(each * widths, "cityblock")
+        return found
     for i in range(groups - 1):
         apart = np.abs(curves[:, i + 1 :] - curves[:, i, None])
         found[:, start : start + groups - 1 - i] = apart.max(axis=-1) if widths is None else apart @ widths
@@ -226,87 +230,17 @@ def distance_limits(
     error, moved = pair_distances(errors, widths), pair_distances(drawn, widths)
     scale = error.mean(axis=0)
     divisor = np.where(scale > 0, scale, 1.0)
-    below = float(np.quantile((error / divisor).max(axis=1), 1 - within)) * stretch
-    above = max(float(np.quantile(((moved - distance) / divisor).max(axis=1), 1 - within)), 0.0) * stretch
+    error /= divisor
+    moved -= distance
+    moved /= divisor
+    below = float(np.quantile(error.max(axis=1), 1 - within)) * stretch
+    above = max(float(np.quantile(moved.max(axis=1), 1 - within)), 0.0) * stretch
     still = np.abs(errors).max(axis=(0, 2)) < 1e-9
     hidden = np.where(still, -np.expm1(np.log(tail) / n), 0.0) * extent
     first, second = np.triu_indices(len(n), k=1)
     unseen = np.hypot(hidden[first], hidden[second])
     low, high = distance - below * scale - unseen, distance + above * scale + unseen
     return max(float(low.max()), 0.0), float(high.max())
-
-
-def redrawn(table: FloatArray, draws: int, rng: np.random.Generator) -> FloatArray:
-    """Draw counts anew around those seen: the Bayesian bootstrap, which keeps a draw of few rows smooth.
-
-    Sums over cells are draws of the sums, so that one draw serves the whole and its parts.
-    Source: Rubin (1981), Annals of Statistics 9:130-134: gamma(count) in every cell, a Dirichlet after division.
-
-    Args:
-        table: counts of any shape.
-        draws: number of draws.
-        rng: source of randomness.
-
-    Returns:
-        Shape (draws, *table.shape), not normalised; 0 where the count is.
-    """
-    found = np.zeros((draws, table.size))
-    there = np.flatnonzero(table > 0)
-    found[:, there] = rng.standard_gamma(table.ravel()[there], size=(draws, there.size))
-    return found.reshape(draws, *table.shape)
-
-
-def widened(drawn: FloatArray, curves: FloatArray, n: FloatArray) -> FloatArray:
-    """Give curves from `redrawn` counts the spread of an unbiased variance, (n + 1) / (n - 1) times theirs.
-
-    Args:
-        drawn: shape (draws, groups, points).
-        curves: shape (groups, points), what they are drawn around.
-        n: shape (groups,), effective rows behind each.
-
-    Returns:
-        Shape (draws, groups, points).
-    """
-    factor = np.sqrt((n + 1) / np.maximum(n - 1, 1.0))
-    return np.asarray(curves + (drawn - curves) * factor[:, None])
-
-
-def permuted_tables(table: npt.ArrayLike, draws: int, rng: np.random.Generator) -> FloatArray:
-    """Draw the counts of each group by score under permutation of the group labels.
-
-    Both margins stay as they are. Counts that are no integers are rounded on their running sum, which leaves no
-    distribution function off by more than one row. A total beyond 5e8 is scaled down to it, and the test conservative.
-    Source: Fisher (1935), The Design of Experiments; Patefield (1981), Applied Statistics 30:91-97 (AS 159).
-
-    Args:
-        table: shape (groups, scores), counts.
-        draws: number of permutations.
-        rng: source of randomness.
-
-    Returns:
-        Shape (draws, groups, scores).
-    """
-    counts = np.asarray(table, dtype=np.float64)
-    counts = counts * min(1.0, _LARGEST_TOTAL / max(counts.sum(), 1.0))
-    whole = np.diff(np.rint(np.cumsum(counts, axis=1)), axis=1, prepend=0.0).astype(np.int64)
-    groups, scores = whole.shape
-    sizes, at_score = whole.sum(axis=1), whole.sum(axis=0)
-    if sizes.sum() <= _MOST_SHUFFLED:
-        labels = rng.permuted(np.tile(np.repeat(np.arange(groups), sizes), (draws, 1)), axis=1)
-        cell = (labels + groups * np.arange(draws)[:, None]) * scores + np.repeat(np.arange(scores), at_score)
-        shuffled = np.bincount(cell.ravel(), minlength=draws * groups * scores)
-        return shuffled.reshape(draws, groups, scores).astype(np.float64)
-    found = np.zeros((draws, groups, scores))
-    left = np.tile(at_score, (draws, 1))
-    for g in range(groups - 1):
-        wanted, others = np.full(draws, sizes[g]), left.sum(axis=1)
-        for s in range(scores):
-            others = others - left[:, s]
-            found[:, g, s] = rng.hypergeometric(left[:, s], others, wanted)
-            wanted = wanted - found[:, g, s].astype(np.int64)
-        left = left - found[:, g].astype(np.int64)
-    found[:, -1] = left
-    return found
 
 
 def reached(observed: float, under_equality: FloatArray) -> float:

@@ -20,6 +20,7 @@ MOST_UNDEFINED = 0.1  # of the draws
 PSEUDO_ROWS = 2.0  # over all cells: with two labels, Jeffreys' half a row a cell
 SAME = 1e-9
 LONGEST_MESSAGE = 300
+LARGEST = 1e70  # whose fourth power, in the interval of a ratio, is finite
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ class Answers:
     def of(self, rows: NDArray[Any]) -> "Answers":
         """Some of the rows."""
         return Answers(self.truth[rows], self.predicted[rows], None if self.weight is None else self.weight[rows])
+
+    def in_fixed_order(self) -> "Answers":
+        """The same rows in an order that does not depend on how they came."""
+        keys = (self.predicted, self.truth) if self.weight is None else (self.weight, self.predicted, self.truth)
+        return self.of(np.lexsort(keys))
 
 
 @dataclass(frozen=True)
@@ -144,6 +150,8 @@ def estimate(
     found = [answer for answer in (function.of_rows(each) for each in drawn) if isinstance(answer, float)]
     if len(found) < (1 - MOST_UNDEFINED) * replicates:
         return Reason(code="metric_often_undefined", params={"undefined": replicates - len(found), "of": replicates})
+    if max(np.abs([value, *found])) > LARGEST:
+        return Reason(code="values_too_large", params={"limit": LARGEST})
     distance = np.array(found) - value
     below, above = (math.sqrt(2 * np.mean(np.minimum(side, 0) ** 2)) for side in (distance, -distance))
     if not max(below, above) > SAME * max(abs(value), 1e-3):
@@ -211,5 +219,6 @@ def _rounded(count: Floats) -> NDArray[np.int64]:
 
 def _resampled(rows: Answers, replicates: int, rng: np.random.Generator) -> Iterator[Answers]:
     """Rows drawn from the rows with replacement."""
+    rows = rows.in_fixed_order()
     for _ in range(replicates):
         yield rows.of(rng.integers(0, len(rows), len(rows)))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,11 +47,13 @@ class Rate:
 
     Attributes:
         shares: of the known categories, in the order of `Categories.names`.
+        undecided: rows of each without a decision, or without a score, shape (known,).
         hits: persons selected, or scored above the median, shape (known,); effective where rows are weighted.
         facts: what stands beside the numbers of the attribute as a whole.
     """
 
     shares: Shares
+    undecided: NDArray[np.int64]
     hits: NDArray[np.float64]
     facts: dict[str, Scalar]
 
@@ -65,10 +68,7 @@ def categories(table: Crosstab, smallest_share: float, unknown: Sequence[str]) -
     """
     rows = table.n.sum(axis=(1, 2))
     lacking = {MISSING, *unknown}
-    crossed = " & " in str(table.attribute)
-    known = np.array(
-        [lacking.isdisjoint(name.split(" & ") if crossed else [name]) for name in table.groups], dtype=bool
-    )
+    known = np.array([lacking.isdisjoint(values) for values in table.parts], dtype=bool)
     return Categories(table.groups, rows, known, known & (rows < smallest_share * rows.sum()))
 
 
@@ -76,17 +76,17 @@ def selection(table: Crosstab, positive: str, known: NDArray[np.bool_]) -> Rate:
     """How many of each category were selected; no true label is needed for that."""
     binary = table.binary(positive)
     everyone, selected = np.ones((3, 2), dtype=bool), np.array([[False, True]] * 3)
-    shares = chosen(shares_of(binary, everyone, selected), known)
-    return Rate(shares, binary.n[known, :, 1].sum(axis=1).astype(np.float64), {})
+    shares = chosen(replace(shares_of(binary, everyone, selected), undecided=None), known)
+    return Rate(shares, table.undecided[known], binary.n[known, :, 1].sum(axis=1).astype(np.float64), {})
 
 
 def chosen(shares: Shares, kept: NDArray[np.bool_]) -> Shares:
     """Some categories of a rate."""
     groups = tuple(group for group, there in zip(shares.groups, kept, strict=True) if there)
-    undecided = None if shares.undecided is None else shares.undecided[kept]
-    return replace(
-        shares, groups=groups, count=shares.count[kept], n=shares.n[kept], x=shares.x[kept], undecided=undecided
-    )
+    by_group: dict[str, Any] = {
+        name: values[kept] for name, values in vars(shares).items() if isinstance(values, np.ndarray)
+    }
+    return replace(shares, groups=groups, **by_group)
 
 
 def median_score(scores: GroupScores) -> float:
@@ -121,11 +121,11 @@ def scoring(table: ScoreTable, median: float, named: Categories) -> Rate:
     n, count, x, unanswered = (
         np.append(values, 0)[at_group] for values in (effective, table.n.sum(axis=1), hits, table.unanswered)
     )
-    shares = Shares(table.attribute, tuple(chosen), count, n, x, undecided=unanswered)
+    shares = Shares(table.attribute, tuple(chosen), count, n, x)
     tied = table.w[table.scores[at] == median].sum() / table.w.sum() if table.w.sum() else 0.0
     facts: dict[str, Scalar] = {
         "Median score of all rows": median,
         "Share of rows at the median": float(tied),
         "Scores as they are (not binned)": table.exact,
     }
-    return Rate(shares, x, facts)
+    return Rate(shares, unanswered, x, facts)

@@ -8,13 +8,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fairwitness.audit.columns import labels
+from fairwitness.audit.columns import MISSING, labels
 from fairwitness.audit.evidence import NotAssessed
-from fairwitness.audit.tallies import MAX_GROUPS, Records
+from fairwitness.audit.tallies import Records, group_name
 from fairwitness.checks.fairness._individual_neighbours import known
 
 Floats = NDArray[np.float64]
-Places = NDArray[np.intp]
 Answer = Callable[[pa.Table], Any]  # rows -> labels, scores and classes
 
 MOST_ANSWERS = 100_000  # to be asked for one attribute
@@ -35,7 +34,7 @@ class Flips:
         bounded: whether all scores lie in [0, 1].
         values: number of values (or combinations of values) that rows were given.
         weights: of the rows, shape (rows,).
-        unanswered: rows left out because the model gave no answer to one of the questions.
+        unanswered: of each group the rows that the model gave no answer for, as they are or with another value.
         unsteady: rows whose decision changed on asking again with nothing changed.
     """
 
@@ -48,19 +47,28 @@ class Flips:
     bounded: bool
     values: int
     weights: Floats
-    unanswered: int
+    unanswered: tuple[tuple[str, int], ...]
     unsteady: int
 
 
-def flips(records: Records, answer: Answer, given: Collection[str], attribute: str, positive: str, most: int) -> Flips:
+def flips(
+    records: Records,
+    order: NDArray[np.int64],
+    answer: Answer,
+    given: Collection[str],
+    attribute: str,
+    positive: str,
+    most: int,
+) -> Flips:
     """Ask the model about rows with every other value of an attribute in turn.
 
-    Of an intersection all columns that the model is given are changed at once, to the combinations that occur. Of a
-    column cut into bins the value that stands for a bin is its median. Rows without a value are not asked about, and
-    no row is given one.
+    Of an intersection all columns that the model is given are changed at once, to the combinations that occur, be it
+    only in rows that the model gave no answer for. Of a column cut into bins the value that stands for a bin is its
+    median. Rows without a value are not asked about, and no row is given one.
 
     Args:
-        records: rows in random order, with the model's answers.
+        records: rows with the model's answers.
+        order: of the rows, at random: the first that can be asked about are.
         answer: asks the model.
         given: columns that the model is given.
         attribute: a sensitive column, or an intersection.
@@ -73,27 +81,22 @@ def flips(records: Records, answer: Answer, given: Collection[str], attribute: s
     changed = tuple(name for name in attribute.split(" & ") if name in given)
     if not changed:
         raise NotAssessed("not_a_feature", attribute=attribute)
-    groups = [records.groups(name) for name in changed]
-    weights = records.weights
-    usable = np.logical_and.reduce([known(records.decided), *(known(group) for group in groups)])
-    if weights is not None:
-        usable &= weights > 0
-    places = np.flatnonzero(usable)
-    own = list(zip(*(group[places] for group in groups), strict=True))
-    values = sorted(set(own))
-    if len(values) > MAX_GROUPS:
-        raise NotAssessed("too_many_groups", attribute=attribute, groups=len(values), limit=MAX_GROUPS)
+    group, parts = records.grouped(" & ".join(changed))
+    in_full = np.array([MISSING not in part for part in parts], dtype=bool)
+    values = np.flatnonzero(in_full)
     if len(values) < 2:
         raise NotAssessed("one_group", attribute=attribute)
-    places = places[: min(most, MOST_ANSWERS // (len(values) - 1))]
-    own = own[: len(places)]
-    stands_for = [_representatives(records, name, group) for name, group in zip(changed, groups, strict=True)]
-    asked = [(i, value) for value in values for i in range(len(places)) if own[i] != value]
-    row = np.array([i for i, _ in asked], dtype=np.intp)
+    weights = np.ones(len(group)) if records.weights is None else records.weights
+    decided = known(records.decided)
+    usable = decided & in_full[group] & (weights > 0)
+    places = order[usable[order]][: min(most, MOST_ANSWERS // (len(values) - 1))]
+    value, row = np.nonzero(group[places] != values[:, None])
     table = records.rows.take(pa.array(places[row]))
     for position, name in enumerate(changed):
-        other = pa.array([stands_for[position][value[position]] for _, value in asked], pa.int64())
-        table = table.set_column(table.column_names.index(name), name, records.rows.column(name).take(other))
+        stands_for = _representatives(records, name)
+        other = np.array([stands_for[parts[i][position]] for i in values])[value]
+        column = records.rows.column(name).take(pa.array(other))
+        table = table.set_column(table.column_names.index(name), name, column)
     before = _answers(answer, records.rows.take(pa.array(places)), positive)
     after = _answers(answer, table, positive)
     answered = np.isfinite(before.selected)
@@ -109,31 +112,33 @@ def flips(records: Records, answer: Answer, given: Collection[str], attribute: s
         np.maximum.at(widest, row, change)
         gaps, widest = gaps[answered], widest[answered]
         both = np.concatenate([before.scores, after.scores])
-        bounded = bool(np.nanmin(both) >= 0 and np.nanmax(both) <= 1)
+        bounded = not ((both < 0) | (both > 1)).any()
+    names = [group_name(part) for part in parts]
+    lacking = ~decided & (weights > 0)
+    lacking[places[~answered]] = True
+    count = np.bincount(group[lacking], minlength=len(names)).tolist()
     return Flips(
         changed=changed,
-        groups=np.array([" & ".join(value) for value in own], dtype=object)[answered],
+        groups=np.array(names, dtype=object)[group[places[answered]]],
         selected=before.selected[answered] > 0,
         flips=flipped[answered],
         gaps=gaps,
         widest=widest,
         bounded=bounded,
         values=len(values),
-        weights=(np.ones(len(places)) if weights is None else weights[places])[answered],
-        unanswered=int(np.count_nonzero(~answered)),
+        weights=weights[places[answered]],
+        unanswered=tuple((name, rows) for name, rows in zip(names, count, strict=True) if rows),
         unsteady=int(np.count_nonzero(unsteady & answered)),
     )
 
 
-def _representatives(records: Records, column: str, groups: NDArray[np.object_]) -> dict[str, int]:
+def _representatives(records: Records, column: str) -> dict[str, int]:
     """A row whose value stands for each group: of a binned column the one with the group's median."""
-    order = np.arange(len(groups))
-    if column in records.layout.bins:
-        order = np.argsort(records.numbers(column), kind="stable")
-    members: dict[str, list[int]] = {}
-    for place in order.tolist():
-        members.setdefault(groups[place], []).append(place)
-    return {group: rows[(len(rows) - 1) // 2] for group, rows in members.items()}
+    group, parts = records.grouped(column)
+    by = records.numbers(column) if column in records.layout.bins else np.zeros(len(group))
+    order, size = np.lexsort((by, group)), np.bincount(group, minlength=len(parts))
+    middle = order[np.cumsum(size) - size + (size - 1) // 2].tolist()
+    return {part[0]: place for part, place in zip(parts, middle, strict=True)}
 
 
 @dataclass(frozen=True)

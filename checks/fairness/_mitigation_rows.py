@@ -59,6 +59,11 @@ class Rows:
             self.place[kept], self.group[kept], self.truth[kept], self.decided[kept], self.score[kept], weight
         )  # fmt: skip
 
+    def in_fixed_order(self) -> "Rows":
+        """The same rows in an order, and so in halves, that do not depend on how they came."""
+        keys = (self.score, self.decided, self.truth, self.group)
+        return self.of(np.lexsort(keys if self.weight is None else (self.weight, *keys)))
+
 
 def answered(records: Records) -> tuple[Rows, Ints]:
     """Rows that have a true label, a decision, a score and a weight; and places of those that lack an answer.
@@ -67,7 +72,7 @@ def answered(records: Records) -> tuple[Rows, Ints]:
     """
     labels, decided, score, weight = records.labels, records.decided, records.score, records.weights
     labelled = (labels != MISSING) & (np.ones(len(labels), dtype=bool) if weight is None else weight > 0)
-    there = (decided != MISSING) & ~np.isnan(score)
+    there = (decided != MISSING) & np.isfinite(score)
     place = np.flatnonzero(labelled & there)
     positive = records.layout.target.positive
     rows = Rows(
@@ -130,7 +135,7 @@ def split(
         for number in np.flatnonzero(lacking)
     ]
     usable = numbered.of(np.isin(numbered.group, kept))
-    usable = replace(usable, group=np.searchsorted(kept, usable.group).astype(np.int64))
+    usable = replace(usable, group=np.searchsorted(kept, usable.group).astype(np.int64)).in_fixed_order()
     fitted = _dealt(usable.group * 2 + usable.truth, rng)
     return Split(
         attribute,

@@ -1,11 +1,13 @@
 """Group-dependent thresholds that meet a parity constraint, by fairlearn, evaluated in expectation."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 import numpy as np
 from fairlearn.postprocessing import ThresholdOptimizer
 from numpy.typing import NDArray
+from pandas.errors import PerformanceWarning
 from sklearn.base import BaseEstimator
 
 Constraint = Literal["demographic_parity", "equalized_odds", "true_positive_rate_parity"]
@@ -78,7 +80,10 @@ def optimized(
         prefit=True,
         predict_method="decision_function",
         tol=tolerance,
-    ).fit(scores[:, None], truth.astype(np.int64), sensitive_features=group)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PerformanceWarning)  # of its data frame, which has columns for every group
+        search.fit(scores[:, None], truth.astype(np.int64), sensitive_features=group)
     rules: Mapping[int, Any] = search.interpolated_thresholder_.interpolation_dict
     return rules
 

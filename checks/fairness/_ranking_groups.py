@@ -1,7 +1,7 @@
 """What a ranking gives the groups of one attribute: exposure, places in the top, and pairs in the right order."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,11 +9,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy import stats
 
-from fairwitness.audit.comparison import NO_ANSWER
 from fairwitness.audit.evidence import Excluded, Reason
 from fairwitness.audit.statistics.intervals import Limits, logit_interval, wilson
 from fairwitness.audit.statistics.means import student
 from fairwitness.audit.statistics.ranking import auc_interval, delong_variance, roc_auc
+from fairwitness.checks.fairness._left_out import left_out
 from fairwitness.checks.fairness._ranking_lists import (
     Counts,
     Floats,
@@ -35,8 +35,8 @@ class Ranking:
 
     Attributes:
         attribute: `sex`, or `sex & race`.
-        groups: names.
-        lists: the lists.
+        groups: names, those without an item included.
+        lists: the lists, the items of a tie in an order that the order of the data has no part in.
         group: place of each item's group, shape (items,).
         merit: of each item, NaN where the truth is missing, shape (items,); None without truths.
         left_out: rows of each group that are in no list, by why.
@@ -60,14 +60,9 @@ class Ranking:
         return len(self.lists.size) > 1
 
     def excluded(self, why: Sequence[Reason | None]) -> tuple[Excluded, ...]:
-        """What a comparison leaves out: groups with a reason, and rows that are in no list."""
-        count = self.count
-        found = [
-            Excluded(group=group, n=int(count[i]), reason=reason)
-            for i, (group, reason) in enumerate(zip(self.groups, why, strict=True))
-            if reason is not None
-        ]
-        return (*found, *self.left_out)
+        """The groups that a comparison leaves out, which have a reason."""
+        each = zip(self.groups, self.count.tolist(), why, strict=True)
+        return tuple(Excluded(group=group, n=n, reason=reason) for group, n, reason in each if reason is not None)
 
 
 def ranking_of(
@@ -84,16 +79,12 @@ def ranking_of(
         unlisted: which rows belong to no list.
     """
     groups, place = numbered(names)
-    left_out = [
-        Excluded(group=group, n=n, reason=reason)
-        for reason, rows in ((NO_ANSWER, unanswered), (NO_LIST, unlisted & ~unanswered))
-        for group, n in zip(groups, np.bincount(place[rows], minlength=len(groups)).tolist(), strict=True)
-        if n
-    ]
-    items = place[lists.rows]
-    there, group = np.unique(items, return_inverse=True)
-    named = tuple(groups[i] for i in there)
-    return Ranking(attribute, named, lists, group, None if merit is None else merit[lists.rows], tuple(left_out))
+    silent, nowhere = (np.bincount(place[rows], minlength=len(groups)) for rows in (unanswered, unlisted & ~unanswered))
+    out = (*left_out(groups, silent), *left_out(groups, nowhere, NO_LIST))
+    worth = np.zeros(len(place)) if merit is None else merit
+    order = np.lexsort((worth[lists.rows], place[lists.rows], lists.tie_of))
+    lists = replace(lists, rows=lists.rows[order])
+    return Ranking(attribute, groups, lists, place[lists.rows], None if merit is None else merit[lists.rows], out)
 
 
 def numbered(names: NDArray[np.object_]) -> tuple[tuple[str, ...], Counts]:
@@ -141,9 +132,10 @@ def exposures(ranking: Ranking, least: int, *, per_merit: bool) -> Exposures:
     lists, group, k = ranking.lists, ranking.group, len(ranking.groups)
     count = ranking.count.astype(np.float64)
     values = exposure(lists)
-    mean = np.bincount(group, values, minlength=k) / count
+    total = np.bincount(group, values, minlength=k)
+    mean = np.divide(total, count, out=np.zeros(k), where=count > 0)
     equal = exchangeable_covariance(lists, group, k, values)
-    why = [_too_few(int(n), least, "items") for n in count]
+    why = [too_few(int(n), least, "items") for n in count]
     own, merit_variance, merit = np.zeros(len(group)), np.zeros(k), np.ones(k)
     known = np.zeros(len(group), dtype=bool)
     if per_merit and ranking.merit is not None:
@@ -153,12 +145,12 @@ def exposures(ranking: Ranking, least: int, *, per_merit: bool) -> Exposures:
     rows = count
     if ranking.several:
         items = by_list(lists, group, k, np.ones(len(group)))
-        influence = (by_list(lists, group, k, values) - mean * items) / (count * mean)
+        influence = (by_list(lists, group, k, values) - mean * items) / np.where(count > 0, total, 1.0)
         if per_merit:
             influence = influence + by_list(lists, group, k, own)
         sampled = list_covariance(influence)
         rows = (items > 0).sum(axis=0).astype(np.float64)
-        why = [a or _too_few(int(n), 2, "lists") for a, n in zip(why, rows, strict=True)]
+        why = [a or too_few(int(n), 2, "lists") for a, n in zip(why, rows, strict=True)]
     else:
         sampled = item_covariance(lists, group, k, own)
     random = equal + np.diag(merit_variance)
@@ -187,7 +179,7 @@ def _merit(ranking: Ranking, known: Any, least: int) -> tuple[Floats, Floats, Fl
     hits = np.bincount(group[known], merit[known] > 0, minlength=k) if binary else n
     what = "positives" if binary else "labelled rows"
     why = [
-        _too_few(int(hits[i]), least, what) or (None if mean[i] > 0 else Reason(code="merit_not_positive"))
+        too_few(int(hits[i]), least, what) or (None if mean[i] > 0 else Reason(code="merit_not_positive"))
         for i in range(k)
     ]
     # Leaving out an item of more than the mean merit lowers the mean: the exposure per merit rises.
@@ -288,7 +280,7 @@ class Pairs:
 
     def why(self, i: int, least: int) -> Reason | None:
         """Why a group has no estimate; None where it has."""
-        return _too_few(int(self.positives[i]), least, "positives") or _too_few(self.negatives, least, "negatives")
+        return too_few(int(self.positives[i]), least, "positives") or too_few(self.negatives, least, "negatives")
 
     def limits(self, i: int, critical: float) -> tuple[float, float]:
         """Limits of a group's share."""
@@ -335,7 +327,8 @@ def pairs_of(ranking: Ranking) -> Pairs:
     return Pairs(positives, int((negative & met).sum()), value, variance, degrees)
 
 
-def _too_few(found: int, needed: int, what: str) -> Reason | None:
+def too_few(found: int, needed: int, what: str) -> Reason | None:
+    """Why so many do not suffice; None where they do."""
     if found >= needed:
         return None
     return Reason(code="too_few", params={"needed": needed, "found": found, "what": what})

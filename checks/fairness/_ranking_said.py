@@ -19,7 +19,7 @@ from fairwitness.audit.statistics.means import (
     widest_gap,
 )
 from fairwitness.audit.statistics.multiplicity import simultaneous_critical
-from fairwitness.checks.fairness._ranking_groups import Pairs, Ranking, Top, exposures, pairs_of, top_of
+from fairwitness.checks.fairness._ranking_groups import Pairs, Ranking, Top, exposures, pairs_of, too_few, top_of
 from fairwitness.checks.fairness._ranking_lists import Floats, divergence
 
 # Random orders of the groups, by the numbers that computing one takes.
@@ -80,10 +80,10 @@ def in_order(metric: str, ranking: Ranking, rng: np.random.Generator, *, level: 
     """Measure NDKL: of one list exactly, of several their mean."""
     lists, groups = ranking.lists, len(ranking.groups)
     said = _said(metric, ranking, len(ranking.group))
-    none: tuple[Reason | None, ...] = (None,) * groups
-    excluded = ranking.excluded(none)
-    if groups < 2:
-        return _too_few_groups(said, ranking, none, excluded)
+    why = [too_few(n, 1, "items") for n in ranking.count.tolist()]
+    excluded = ranking.excluded(why)
+    if _kept(why).size < 2:
+        return _too_few_groups(said, ranking, why, excluded)
     each = divergence(lists, ranking.group, groups)
     value, number = float(each.mean()), len(each)
     facts: dict[str, Scalar] = {"Lists": number}

@@ -162,6 +162,10 @@ def pool_of(
 
 def _standardised(score: Floats, user: Codes, users: int) -> Floats:
     """Scores in standard deviations of the user's, from the user's mean; 0 for a user whose scores are all equal."""
+    # In units of a power of two near the user's largest, which changes no digit, squares are finite numbers.
+    largest = np.zeros(users)
+    np.maximum.at(largest, user, np.abs(score))
+    score = np.ldexp(score, -np.frexp(largest)[1][user])
     n = np.maximum(np.bincount(user, minlength=users), 1)
     centred = score - (np.bincount(user, score, minlength=users) / n)[user]
     deviation = np.sqrt(np.bincount(user, centred**2, minlength=users) / n)[user]

@@ -13,7 +13,7 @@ LARGEST_DIVERGENCE = -float(np.log(ALPHA))
 
 
 def ndcg(pairs: Pairs, top: int) -> Floats:
-    """Normalised discounted cumulative gain of every user's list; NaN for users whom nothing is worth anything.
+    """Normalised discounted cumulative gain of every user's list; NaN without a list, or if nothing is worth anything.
 
     Gains are linear and the discount of place j is 1 / log2(j + 1). The ideal list is made of all the user's rows.
     Source: Järvelin & Kekäläinen (2002), ACM Transactions on Information Systems 20:422-446.
@@ -29,7 +29,7 @@ def ndcg(pairs: Pairs, top: int) -> Floats:
     found = pairs.per_user(pairs.gain / np.log2(pairs.place + 2), listed)
     by_gain = pairs.gain[np.lexsort((-pairs.gain, pairs.user))]
     ideal = pairs.per_user(by_gain / np.log2(pairs.place + 2), pairs.place < top)
-    return np.minimum(_divided(found, ideal), 1.0)
+    return np.where(pairs.per_user(listed) > 0, np.minimum(_divided(found, ideal), 1.0), np.nan)
 
 
 def mean_popularity(pairs: Pairs, popularity: Floats, chosen: NDArray[np.bool_]) -> Floats:

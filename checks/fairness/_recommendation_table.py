@@ -7,10 +7,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fairwitness.audit.columns import MISSING, Coded
+from fairwitness.audit.columns import MISSING
 from fairwitness.audit.evidence import NotAssessed
 from fairwitness.audit.tallies import Records
-from fairwitness.audit.tallies.groups import group_name, grouped
+from fairwitness.audit.tallies.groups import group_name
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -38,6 +38,7 @@ class Pairs:
         weight: shape (users,), mean weight of the user's rows.
         row_user: shape (rows,), the user of every row of the data, -1 where it names none or no item.
         row_item: shape (rows,), likewise.
+        unanswered: shape (rows,), rows of a user and an item that have no score.
         repeated: rows that repeat a pair: the best-scored row of a pair is the one that counts.
     """
 
@@ -53,6 +54,7 @@ class Pairs:
     weight: Floats
     row_user: Codes
     row_item: Codes
+    unanswered: NDArray[np.bool_]
     repeated: int
 
     def recommended(self, top: int) -> NDArray[np.bool_]:
@@ -116,6 +118,7 @@ def pairs_of(records: Records, user: str, item: str, liked: float | None) -> Pai
         weight=np.divide(total, n, out=np.zeros(len(users)), where=n > 0),
         row_user=row_user,
         row_item=_renumbered(row_item),
+        unanswered=named & ~np.isfinite(score),
         repeated=len(rows) - len(kept),
     )
 
@@ -256,16 +259,7 @@ def groups_of(records: Records, attribute: str) -> tuple[Codes, tuple[str, ...]]
     Raises:
         NotAssessed: there are too many.
     """
-    parts = attribute.split(" & ")
-    rows = len(records.labels)
-    columns: list[Coded] = []
-    for name in records.layout.attributes:
-        if name in parts:
-            codes, names = pd.factorize(records.groups(name))
-            columns.append(Coded(codes.astype(np.int64), tuple(str(group) for group in names)))
-        else:
-            columns.append(Coded(np.zeros(rows, dtype=np.int64), ("",)))
-    codes, parts = grouped(records.layout, attribute, columns, crowded=frozenset(), cells=rows)
+    codes, parts = records.grouped(attribute)
     return codes, tuple(map(group_name, parts))
 
 

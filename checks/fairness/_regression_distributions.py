@@ -5,17 +5,18 @@ from typing import Any
 
 import numpy as np
 
-from fairwitness.audit.comparison import NO_ANSWER, Shares, between_groups
+from fairwitness.audit.comparison import Shares, between_groups
 from fairwitness.audit.evidence import Details, Excluded, Interval, Measurement, Reason, Scalar, Table
-from fairwitness.audit.statistics import distributions
+from fairwitness.audit.statistics import distributions, resampling
 from fairwitness.audit.tallies.group_scores import ScoreTable
 from fairwitness.checks.fairness._regression_estimates import Floats
 
 # Points that the inference rests on, and numbers that the distances themselves do: these are exact for any usual table.
-_POINTS = 128
-_MOST_NUMBERS = 1 << 23
+_POINTS, _FEWEST_POINTS, _MOST_DRAWN = 128, 50, 1 << 21
+_MOST_NUMBERS = 1 << 22
 DISTANCES = ("kolmogorov_smirnov", "wasserstein")
-_DRAWS = 400
+# Draws and permutations; of many groups the largest distance varies less from draw to draw.
+_DRAWS, _DRAWS_OF_MANY, _MANY_GROUPS = 400, 200, 15
 _PERMUTATIONS = 200
 
 
@@ -36,10 +37,7 @@ def above_quantile(
     n = _rows(table, np.ones(len(table.scores)))
     over = np.zeros(len(n)) if cut is None else _rows(table, (table.scores > cut).astype(np.float64))
     where = {"quantile": share}
-    shares = Shares(
-        table.attribute, table.groups, table.n.sum(axis=1), n, np.minimum(over, n), where=where,
-        undecided=table.unanswered,
-    )  # fmt: skip
+    shares = Shares(table.attribute, table.groups, table.n.sum(axis=1), n, np.minimum(over, n), where=where)
     said = between_groups(metric, [shares], rng, level=level, least=least, ratio=True)
     if said.details is None or said.status != "ok":
         return said
@@ -72,12 +70,13 @@ def distances(table: ScoreTable, rng: np.random.Generator, *, level: float, leas
         return
     names = [table.groups[i] for i in kept]
     fine, values = _on_grid(table, _MOST_NUMBERS // len(n))
-    coarse, scores = _on_grid(table, _POINTS)
+    draws = _DRAWS if kept.size <= _MANY_GROUPS else _DRAWS_OF_MANY
+    coarse, scores = _on_grid(table, min(_POINTS, max(_MOST_DRAWN // (draws * kept.size), _FEWEST_POINTS)))
     coarse = coarse[kept]
     curves, exact = distributions.distribution(coarse), distributions.distribution(fine[kept])
-    drawn = distributions.distribution(distributions.redrawn(coarse, _DRAWS, rng))
-    drawn = distributions.widened(drawn, curves, n[kept])
-    shuffled = distributions.distribution(distributions.permuted_tables(coarse, _PERMUTATIONS, rng))
+    drawn = distributions.distribution(resampling.redrawn(coarse, draws, rng))
+    drawn = resampling.widened(drawn, curves, n[kept])
+    shuffled = distributions.distribution(resampling.permuted_tables(coarse, _PERMUTATIONS, rng))
     for metric in DISTANCES:
         # Wasserstein's distance is a sum over the widths between values, Kolmogorov and Smirnov's the largest of all.
         integrated = metric == "wasserstein"
@@ -87,10 +86,14 @@ def distances(table: ScoreTable, rng: np.random.Generator, *, level: float, leas
         low, high = distributions.distance_limits(curves, drawn, widths, n[kept], level, largest)
         under_equality = distributions.pair_distances(shuffled, widths).max(axis=1)
         on_grid = float(distributions.pair_distances(curves[None], widths).max())
+        # What the grid hides of the distance, the upper limit has to hold as well.
+        high += max(value - on_grid, 0.0)
         first, second = (int(place[apart.argmax()]) for place in np.triu_indices(kept.size, k=1))
         facts: dict[str, Scalar] = {
             "Groups furthest apart": f"{names[first]}, {names[second]}",
             "Largest gap expected if all groups were equal": float(under_equality.mean()),
+            "Draws": draws,
+            "Values that the draws tell apart": scores.size,
         }
         ends = min(low, value), max(high, value) if integrated else min(max(high, value), 1.0)
         interval = Interval(low=ends[0], high=ends[1], level=level, method="Bayesian bootstrap, norm bound")
@@ -122,12 +125,12 @@ def _on_grid(table: ScoreTable, points: int) -> tuple[Floats, Floats]:
         last = np.append(last[last < scores.size - 1], scores.size - 1)
         at, scores = np.searchsorted(last, at), scores[last]
     flat = np.bincount(of * scores.size + at, weight, minlength=len(table.groups) * scores.size)
-    return flat.reshape(len(table.groups), -1).astype(np.float64), scores
+    return np.asarray(flat.reshape(len(table.groups), -1), dtype=np.float64), scores
 
 
 def _excluded(table: ScoreTable, kept: set[int], n: Floats, least: int) -> tuple[Excluded, ...]:
     rows = table.n.sum(axis=1)
-    few = [
+    return tuple(
         Excluded(
             group=group,
             n=int(rows[i]),
@@ -138,6 +141,4 @@ def _excluded(table: ScoreTable, kept: set[int], n: Floats, least: int) -> tuple
         )
         for i, group in enumerate(table.groups)
         if i not in kept
-    ]
-    unanswered = zip(table.groups, table.unanswered.tolist(), strict=True)
-    return (*few, *(Excluded(group=group, n=rows, reason=NO_ANSWER) for group, rows in unanswered if rows))
+    )

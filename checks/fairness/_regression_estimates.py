@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fairwitness.audit.evidence import Reason
 from fairwitness.audit.statistics.intervals import Limits
-from fairwitness.audit.statistics.means import student
+from fairwitness.audit.statistics.means import pooled_variance, student, too_skewed
 from fairwitness.audit.tallies.moments import MomentsTable
 
 Floats = NDArray[np.float64]
@@ -18,6 +18,8 @@ Counts = NDArray[np.int64]
 _ROUNDING = 1e-12
 # The kurtosis behind the variance of a mean square needs more than three rows.
 _FEWEST = 4
+# Rows per unit of (kurtosis - 1) from which the relative error of a variance, sqrt((kurtosis - 1) / n), is below .32.
+_STEADY = 10.0
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,11 @@ class Estimates:
         deviation: its standard error; 0 where nothing varies, so that there is none.
         rest: what is left of the largest possible value: the interval is built on log(rest). None for an interval
             that is symmetric.
-        unanswered: rows that the model gave no value for.
+        added: how much of the squared deviation was put there as the group has too few rows to tell its own.
+        above: a standard error of rest ** power that the upper limit of the rest allows for, too, as the group's own
+            few rows may hold none of the rare large errors; 0 where they are many enough.
+        power: 2 where the rest is the root of a mean, else 1.
+        below: likewise of the divisor of the rest, relative to it, which the lower limit of the rest allows for; or 0.
     """
 
     attribute: str | None
@@ -45,7 +51,10 @@ class Estimates:
     value: Floats
     deviation: Floats
     rest: Floats | None
-    unanswered: Counts
+    added: Floats
+    above: Floats
+    power: int = 1
+    below: Floats | float = 0.0
 
     def why_not(self, i: int, least: int) -> Reason | None:
         """Why a group has no estimate; None where it has."""
@@ -58,53 +67,98 @@ class Estimates:
         return None
 
     @property
+    def thin(self) -> NDArray[np.bool_]:
+        """Groups with fewer rows than the tails of the errors ask for."""
+        return np.asarray((self.added > 0) | (self.above > 0) | (np.asarray(self.below) > 0))
+
+    @property
     def degrees(self) -> Floats:
         """Degrees of freedom of the standard errors."""
         return np.maximum(self.n - 1, 1.0)
 
     def limits(self, critical: float) -> Limits:
         """Limits of each group's value; those of a rest that is positive by nature are on the log scale."""
-        t = student(critical, self.degrees)
         if self.rest is None:
-            return self.value - t * self.deviation, self.value + t * self.deviation
-        some = self.rest > 0
-        half = t * np.divide(self.deviation, self.rest, out=np.zeros_like(self.rest), where=some)
-        with np.errstate(over="ignore"):
-            ends = self.rest * np.exp(-half), self.rest * np.exp(half)
+            half = student(critical, self.degrees) * self.deviation
+            return self.value - half, self.value + half
+        ends = self.rest_limits(critical)
         # The value is the rest itself, or a constant less the rest.
         if np.array_equal(self.value, self.rest):
             return ends
         whole = self.value + self.rest
         return whole - ends[1], whole - ends[0]
 
+    def rest_limits(self, critical: float) -> Limits:
+        """Limits of what is positive by nature."""
+        rest, t = np.zeros(len(self.groups)) if self.rest is None else self.rest, student(critical, self.degrees)
+        half = t * np.divide(self.deviation, rest, out=np.zeros_like(rest), where=rest > 0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            unseen = (rest**self.power + np.where(self.above > 0, t * self.above, 0.0)) ** (1 / self.power)
+            divisor = 1 + np.where(np.asarray(self.below) > 0, t * self.below, 0.0)
+            return rest * np.minimum(np.exp(-half), 1 / divisor), np.maximum(rest * np.exp(half), unseen)
+
 
 def estimates(table: MomentsTable) -> dict[str, Estimates]:
-    """Every metric of a group."""
-    e, p = table.errors, table.predictions
-    fewer = np.maximum(table.n - 1, 1.0)
-    fewest = np.maximum(table.n - 3, 1.0)
+    """Every metric of a group.
+
+    A few rows seldom hold any of the large errors that are rare, and then both their mean and its standard error are
+    too small. So where the skewness of all asks for more rows than a group has, the variance of its values is at least
+    that within all groups. For what is positive, where the kurtosis of all does, the upper limit is at least as far off
+    as the variance of all would put it on the plain scale: with rare large errors the logarithm of a mean has a long
+    tail downwards. What is left unexplained is divided by the truth's variance, which moves the lower limit likewise.
+    """
+    e = table.errors
+    fewer, fewest = np.maximum(table.n - 1, 1.0), np.maximum(table.n - 3, 1.0)
     labelled: dict[str, Any] = {"what": "labelled rows", "rows": table.rows, "n": table.n}
-
-    def said(value: Floats, variance: Floats, rest: Floats | None = None, **rows: Any) -> Estimates:
-        given = labelled | rows
-        return Estimates(
-            table.attribute, table.groups, value=value, deviation=np.sqrt(variance), rest=rest,
-            unanswered=table.unanswered, **given,
-        )  # fmt: skip
-
-    answered: dict[str, Any] = {"what": "rows", "rows": table.answered, "n": table.m}
-    root = np.sqrt(e["e2"])
+    nothing = np.zeros(len(table.groups))
     # The kurtosis of few rows is too small by about n / (n - 3), and one group's is taken to be at least that of all.
-    kurtosis = _over(e["e4"], e["e2"] ** 2) * table.n / fewest
-    kurtosis = np.maximum(kurtosis, np.average(kurtosis, weights=table.n) if table.n.sum() > 0 else 0.0)
+    share = _over(table.n, np.full_like(table.n, table.n.sum()))
+    own_kurtosis = _over(e["e4"], e["e2"] ** 2) * table.n / fewest
+    of_all = float(share @ own_kurtosis)
+    thin = table.n < _STEADY * (of_all - 1)
+    # The same of the truth, whose variance divides the unexplained.
+    spread = _centred(e["d2"], e["y"])
+    unsteady = table.n < _STEADY * (float(share @ (_over(e["d4"], spread**2) * table.n / fewest)) - 1)
+    of_spread = np.sqrt(float(share @ np.maximum(e["d4"] - spread**2, 0.0)) / fewer)
+
+    def said(value: Floats, variance: Floats, rest: Floats | None = None, **more: Any) -> Estimates:
+        given = {"added": nothing, "above": nothing, **labelled, **more}
+        return Estimates(table.attribute, table.groups, value=value, deviation=np.sqrt(variance), rest=rest, **given)
+
+    def mean(value: Floats, variance: Floats, third: Floats, n: Floats, **more: Any) -> Estimates:
+        own = variance / np.maximum(n - 1, 1.0)
+        # A group whose own values do not vary at all stays without an interval.
+        some = too_skewed(n, variance, third) & (own > 0)
+        added = np.where(some, np.maximum(pooled_variance(n, variance) / np.maximum(n, 1.0) - own, 0.0), 0.0)
+        return said(value, own + added, n=n, added=added, **more)
+
+    def positive(value: Floats, rest: Floats, variance: Floats, unit: Floats, **more: Any) -> Estimates:
+        power = more.get("power", 1)
+        # Variance of one row's influence on the rest to this power, in a unit that groups share.
+        rows = (power * rest ** (power - 1) * unit) ** 2 * variance * fewer
+        above = np.where(thin & (variance > 0), _over(np.sqrt(share @ rows / fewer), unit), 0.0)
+        return said(value, variance, rest, above=above, **more)
+
+    answered: dict[str, Any] = {"what": "rows", "rows": table.answered}
+    predicted, errors = _central(table, "predictions"), _central(table, "errors")
+    kurtosis = np.maximum(own_kurtosis, of_all)
     of_squares = np.where(e["e4"] - e["e2"] ** 2 > _ROUNDING * e["e4"], (kurtosis - 1) / fewest, 0.0)
+    root, absolute = np.sqrt(e["e2"]), e["abs_e"]
     rest, influence = _unexplained(e)
     return {
-        "mean_prediction": said(p["p"], _centred(p["p2"], p["p"]) / np.maximum(table.m - 1, 1.0), **answered),
-        "mean_error": said(e["e"], _positive(e["e2"] - e["e"] ** 2, e["e2"]) / fewer),
-        "mean_absolute_error": said(e["abs_e"], _positive(e["e2"] - e["abs_e"] ** 2, e["e2"]) / fewer, e["abs_e"]),
-        "root_mean_squared_error": said(root, e["e2"] * of_squares / 4, root),
-        "r2": said(1 - rest, influence * table.n / fewest**2, rest),
+        "mean_prediction": mean(*predicted[:4], **answered),
+        "mean_error": mean(*errors[:4]),
+        "mean_absolute_error": positive(
+            absolute, absolute, _positive(e["e2"] - absolute**2, e["e2"]) / fewer, nothing + 1
+        ),
+        "root_mean_squared_error": positive(root, root, e["e2"] * of_squares / 4, nothing + 1, power=2),
+        "r2": positive(
+            1 - rest,
+            rest,
+            influence * table.n / fewest**2,
+            spread,
+            below=np.where(unsteady & (influence > 0), _over(of_spread, spread), 0.0),
+        ),
     }
 
 

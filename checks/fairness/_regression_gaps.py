@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from fairwitness.audit.comparison import NO_ANSWER
 from fairwitness.audit.evidence import Details, Excluded, Interval, Measurement, Reason, Scalar, Table
 from fairwitness.audit.statistics.intervals import critical_value, mover_difference
 from fairwitness.audit.statistics.means import (
@@ -14,6 +13,7 @@ from fairwitness.audit.statistics.means import (
     equal_means,
     expected_gap,
     gap_interval,
+    inverted,
     pair_intervals,
     shared_critical,
     widest_gap,
@@ -47,7 +47,8 @@ def between(
 
     Means have Welch's intervals of all pairs. What is positive by nature, and skewed, has them on the log scale if it
     is a ratio; its differences are MOVER's on the log limits of each group (Zou & Donner 2008). The test is on the log
-    scale, too: the same for a ratio and a difference.
+    scale, too: the same for a ratio and a difference. Where a group has too few rows for the tails of the errors, its
+    limits are not symmetric on either scale: then MOVER bounds the ratio, too, and the test is that of the interval.
 
     Args:
         metric: what it is called.
@@ -66,12 +67,18 @@ def between(
         logs, relative = np.log(found.rest[kept]), deviation / found.rest[kept]
     covariance = np.diag((relative if ratio else deviation) ** 2)
     critical = shared_critical(covariance, level, rng)
-    if ratio or found.rest is None:
-        gap, low, high = gap_interval(logs, *_differences(covariance, degrees), critical)
-    else:
-        below, above = (ends[kept] for ends in found.limits(critical))
-        column = value[:, None], (below[:, None], above[:, None])
-        gap, low, high = widest_gap(value, *mover_difference(*column, value, (below, above)))
+    thin = found.rest is not None and bool(found.thin[kept].any())
+
+    def spanned(z: float) -> tuple[float, float, float]:
+        if found.rest is None or (ratio and not thin):
+            return gap_interval(logs, *_differences(covariance, degrees), z)
+        ends = found.rest_limits(z) if ratio else found.limits(z)
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            below, above = (np.log(end[kept]) if ratio else end[kept] for end in ends)
+            at = logs if ratio else value
+            return widest_gap(at, *mover_difference(at[:, None], (below[:, None], above[:, None]), at, (below, above)))
+
+    gap, low, high = spanned(critical)
     expected = expected_gap(covariance, rng)
     if ratio:
         gap, low, high, expected = (float(np.exp(-end)) for end in (gap, high, low, expected))
@@ -82,15 +89,22 @@ def between(
         f"{'Smallest ratio' if ratio else 'Largest gap'} expected if all groups were equal": expected,
         "Simultaneous critical value": critical,
     }
-    interval = Interval(low=min(low, gap), high=max(high, gap), level=level, method=_method(found, ratio=ratio))
+    interval = Interval(
+        low=min(low, gap), high=max(high, gap), level=level, method=_method(found, thin=thin, ratio=ratio)
+    )
     details = Details(facts=facts, excluded=said.pop("excluded"))
-    p_value = equal_means(logs, relative, degrees)
+    if thin:
+        p_value = inverted(lambda z: spanned(z)[1], relative, rng, critical=critical, level=level, draws=5_000)
+    else:
+        p_value = equal_means(logs, relative, degrees)
     return Measurement(**said, value=gap, interval=interval, p_value=p_value, details=details)
 
 
-def _method(found: Estimates, *, ratio: bool) -> str:
+def _method(found: Estimates, *, thin: bool, ratio: bool) -> str:
     if found.rest is None:
         return "Simultaneous Welch"
+    if thin and ratio:
+        return "Simultaneous MOVER on the log scale"
     return "Simultaneous Welch on the log scale" if ratio else "Simultaneous MOVER on log limits"
 
 
@@ -117,6 +131,7 @@ def in_deviations(
     z, covariance, s = standard
     if kept.size < 2 or not s > 0:
         return _refused(said, found, kept, Reason(code="no_variation") if not s > 0 else None)
+    covariance = covariance + np.diag(found.added / s**2)
     z, covariance, degrees = z[kept], covariance[np.ix_(kept, kept)], found.degrees[kept]
     critical = shared_critical(covariance, level, rng)
     highest = int(z.argmax())
@@ -161,8 +176,6 @@ def _kept(metric: str, found: Estimates, least: int) -> tuple[Any, dict[str, Any
         for i, reason in enumerate(reasons)
         if reason is not None
     ]
-    unanswered = zip(found.groups, found.unanswered.tolist(), strict=True)
-    excluded += [Excluded(group=group, n=n, reason=NO_ANSWER) for group, n in unanswered if n]
     n = int(found.rows[kept].sum())
     return kept, {"metric": metric, "attribute": found.attribute, "n": n, "excluded": tuple(excluded)}
 

@@ -8,7 +8,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fairwitness.audit.comparison import NO_ANSWER
 from fairwitness.audit.evidence import Details, Excluded, Measurement, Reason, Scalar
 from fairwitness.audit.tallies.group_scores import ScoreTable
 
@@ -22,7 +21,7 @@ CALLED = {ALL: "rows", LABELLED: "labelled rows", (POSITIVE,): "positives", (NEG
 
 # Scores, and groups times scores, that are laid out in memory. Bins of a 260,000th of the rows move no number visibly.
 MOST_SCORES = 1 << 18
-MOST_CELLS = 1 << 22
+MOST_CELLS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Cells:
         most = min(MOST_SCORES, MOST_CELLS // max(groups, 1))
         place, scores = bins(np.bincount(at, table.w, minlength=size).astype(np.float64), table.scores, most)
         flat = (of * 3 + truth) * len(scores) + place[at]
-        w = np.bincount(flat, table.w, minlength=groups * 3 * len(scores)).astype(np.float64)
+        w = np.asarray(np.bincount(flat, table.w, minlength=groups * 3 * len(scores)), dtype=np.float64)
         unit = size > 0 and bool(table.scores[0] >= 0 and table.scores[-1] <= 1)
         binned = not table.exact or len(scores) < size
         return cls(
@@ -128,14 +127,10 @@ class Cells:
         return None
 
     def excluded(self, needs: Sequence[tuple[int, ...]], least: int) -> tuple[Excluded, ...]:
-        """Groups that are too small, and those with rows that have no score."""
-        named = list(enumerate(self.groups))
-        small = [(group, int(self.rows(needs[0])[i]), self.too_few(i, needs, least)) for i, group in named]
-        silent = [(group, int(self.unanswered[i])) for i, group in named if self.unanswered[i]]
-        return (
-            *(Excluded(group=group, n=n, reason=reason) for group, n, reason in small if reason is not None),
-            *(Excluded(group=group, n=n, reason=NO_ANSWER) for group, n in silent),
-        )
+        """Groups that are too small."""
+        each = zip(self.groups, self.rows(needs[0]).tolist(), strict=True)
+        small = [(group, n, self.too_few(i, needs, least)) for i, (group, n) in enumerate(each)]
+        return tuple(Excluded(group=group, n=n, reason=reason) for group, n, reason in small if reason is not None)
 
     def large(self, needs: Sequence[tuple[int, ...]], least: int) -> NDArray[np.bool_]:
         """Which groups have so many rows of each kind, shape (groups,)."""

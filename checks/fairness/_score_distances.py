@@ -10,10 +10,8 @@ from fairwitness.audit.statistics.distributions import (
     distance_limits,
     distribution,
     pair_distances,
-    permuted_tables,
-    redrawn,
-    widened,
 )
+from fairwitness.audit.statistics.resampling import permuted_tables, redrawn, widened
 from fairwitness.checks.fairness._score_cells import ALL, Cells, Floats, fewer_than_two
 from fairwitness.checks.fairness._score_curves import gaps_by_threshold, selection_curves, shown
 from fairwitness.checks.fairness._score_draws import FURTHEST, METHOD, Equality, binned_for_draws, interval, named

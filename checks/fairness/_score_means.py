@@ -1,6 +1,6 @@
 """Means of scores by group, how far apart they are, and the same in standard deviations."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,12 @@ from scipy import special
 from fairwitness.audit.evidence import Details, Excluded, Interval, Measurement, Reason, Scalar, Table
 from fairwitness.audit.statistics.distributions import Gap, expected_range, largest_gap, welch
 from fairwitness.audit.statistics.intervals import critical_value, mean
+from fairwitness.audit.statistics.means import inverted, pooled_variance, too_skewed
 from fairwitness.audit.statistics.multiplicity import simultaneous_critical
 from fairwitness.checks.fairness._score_cells import ALL, LABELLED, NEGATIVE, POSITIVE, Cells, Floats, fewer_than_two
 
 NO_VARIATION = Reason(code="no_variation")
+INVERTED = "Interval that just reaches 0"
 EXPECTED = "Largest gap expected if all groups were equal"
 
 # Mean of what, among which rows; and what the largest difference between groups is called.
@@ -33,19 +35,23 @@ class Means:
     Attributes:
         n: effective rows, shape (groups,).
         value: the means, likewise.
-        square: mean squares about them, likewise.
+        square: mean squares about them, likewise; where a group has too few rows to tell them, those of all groups.
         bounds: smallest and largest possible value of one row; None where unbounded.
+        varies: whether a group's own values do, likewise.
+        thin: whether a group has fewer rows than the skewness of the values asks for, likewise.
     """
 
     n: Floats
     value: Floats
     square: Floats
     bounds: tuple[float | None, float | None]
+    varies: NDArray[np.bool_]
+    thin: NDArray[np.bool_]
 
     def limits(self, level: float) -> tuple[Floats, Floats]:
         """Student's interval of each mean, shape (groups,); NaN where nothing varies and nothing is bounded."""
         lowest, highest = self.bounds
-        varies = (self.n >= 2) & (self.square > 64 * np.finfo(np.float64).eps * (self.square + self.value**2))
+        varies = self.varies
         degrees = np.where(varies, self.n - 1, 1.0)
         half = -special.stdtrit(degrees, (1 - level) / 2) * np.sqrt(self.square / degrees)
         low, high = np.where(varies, self.value - half, np.nan), np.where(varies, self.value + half, np.nan)
@@ -73,9 +79,27 @@ def means(cells: Cells, metric: str) -> Means:
     divisor = np.where(n > 0, n, 1.0)
     value = np.einsum("gts,ts->g", counts, values) / divisor
     # About the mean, or scores far from 0 would lose their digits.
-    square = np.array([np.einsum("ts,ts->", c, (values - v) ** 2) for c, v in zip(counts, value, strict=True)])
-    lowest = -1.0 if metric == "calibration_gap" else 0.0
-    return Means(n, value, square / divisor, (lowest, 1.0) if cells.unit else (None, None))
+    square, third = np.zeros(len(n)), np.zeros(len(n))
+    for g, (own, centre) in enumerate(zip(counts, value, strict=True)):
+        off = values - centre
+        squares = own * off**2
+        square[g], third[g] = squares.sum(), np.einsum("ts,ts->", squares, off)
+    square, third = square / divisor, third / divisor
+    varies = (n >= 2) & (square > 64 * np.finfo(np.float64).eps * (square + value**2))
+    lowest, thin = 0.0, too_skewed(n, square, third)
+    # A few rows of rare values say nothing of how rare they are: then the others' variance counts, if it is larger.
+    floor = np.where(thin, pooled_variance(n, square) * (divisor - 1) / divisor, 0.0)
+    if metric == "calibration_gap":
+        lowest = -1.0
+        if cells.unit:
+            # Where scores are right labels vary by this much about them, even if the few there are happen not to.
+            binomial = cells.scores * (1 - cells.scores)
+            expected = np.einsum("gts,s->g", counts, binomial) / divisor
+            skewed = np.einsum("gts,s->g", counts, binomial * (1 - 2 * cells.scores)) / divisor
+            rare = np.array([bool(too_skewed([n[g]], [expected[g]], [skewed[g]])[0]) for g in range(len(n))])
+            thin, floor = thin | rare, np.where(rare, np.maximum(floor, expected), floor)
+    bounds = (lowest, 1.0) if cells.unit else (None, None)
+    return Means(n, value, np.maximum(square, floor), bounds, varies, thin)
 
 
 def of_groups(cells: Cells, metric: str, level: float, least: int, refused: Reason | None) -> Iterator[Measurement]:
@@ -109,13 +133,18 @@ def difference(cells: Cells, metric: str, rng: np.random.Generator, level: float
         "Lowest group": cells.groups[places[int(values.argmin())]],
         "Highest group": cells.groups[places[int(values.argmax())]],
         EXPECTED: expected_range(deviations, rng),
-        "Test of equality": "Welch",
+        "Test of equality": INVERTED if found.thin[kept].any() else "Welch",
         "Simultaneous critical value": critical,
     }
+
+    def low(z: float) -> float:
+        return _gap_at(found, places, z).low
+
+    p_value = _p_value(found, kept, low, deviations, rng, critical, level)
     high = min(gap.high, largest) if cells.unit else gap.high
     interval = Interval(low=gap.low, high=max(high, gap.value), level=level, method="Simultaneous MOVER, Student t")
     details = Details(facts=facts, excluded=excluded)
-    return Measurement(**said, value=gap.value, interval=interval, p_value=_welch(found, kept), details=details)
+    return Measurement(**said, value=gap.value, interval=interval, p_value=p_value, details=details)
 
 
 def _estimable(
@@ -134,8 +163,17 @@ def _gap(found: Means, places: list[int], level: float, rng: np.random.Generator
     width = np.subtract(*found.limits(level)[::-1])[places]
     deviations = np.maximum(width / (2 * critical_value(level)), np.finfo(np.float64).tiny)
     critical = simultaneous_critical([deviations], level, rng, critical_draws(level))
-    low, high = found.limits(1 - 2 * float(special.ndtr(-critical)))
-    return largest_gap(found.value[places], low[places], high[places]), critical, deviations
+    return _gap_at(found, places, critical), critical, deviations
+
+
+def _gap_at(found: Means, places: list[int], critical: float) -> Gap:
+    low, high = found.limits(_level(critical))
+    return largest_gap(found.value[places], low[places], high[places])
+
+
+def _level(critical: float) -> float:
+    """Confidence level of a normal critical value."""
+    return 1 - 2 * float(special.ndtr(-critical))
 
 
 def _half_widths(found: Means, places: NDArray[np.intp], level: float) -> Floats:
@@ -144,7 +182,18 @@ def _half_widths(found: Means, places: NDArray[np.intp], level: float) -> Floats
     return np.asarray(np.maximum(found.value - low, high - found.value)[places])
 
 
-def _welch(found: Means, kept: NDArray[np.bool_]) -> float | None:
+def _p_value(
+    found: Means,
+    kept: NDArray[np.bool_],
+    low: Callable[[float], float],
+    deviations: Floats,
+    rng: np.random.Generator,
+    critical: float,
+    level: float,
+) -> float | None:
+    """Welch's test; where a group has too few rows for it, the one that goes with the interval."""
+    if found.thin[kept].any():
+        return inverted(low, deviations, rng, critical=critical, level=level, draws=critical_draws(level))
     n = found.n[kept]
     return welch(n, found.value[kept], found.square[kept] * n / (n - 1)) if n.min() >= 2 else None
 
@@ -189,16 +238,20 @@ def standardized(cells: Cells, rng: np.random.Generator, level: float, least: in
     first, second = np.triu_indices(len(places), k=1)
 
     def limits(a: Any, b: Any, z: float) -> tuple[Floats, Floats, Floats]:
-        own = _half_widths(found, places, 1 - 2 * float(special.ndtr(-z))) / s
+        own = _half_widths(found, places, _level(z)) / s
         k = (value[a] - value[b]) / (2 * s**3 * effective)
         shared = k**2 * fourth - 2 * k * (t[a] - t[b])
         half = np.sqrt(np.maximum(own[a] ** 2 + own[b] ** 2 + z**2 * shared, 0.0))
         d = np.asarray((value[a] - value[b]) / s)
         return d, d - half, d + half
 
+    def lowest(z: float) -> float:
+        _, below, above = limits(first, second, z)
+        return float(np.maximum(0.0, np.maximum(below, -above)).max())
+
     d, below, above = limits(first, second, critical)
     worst = float(np.abs(d).max())
-    low = min(float(np.maximum(0.0, np.maximum(below, -above)).max()), worst)
+    low = min(lowest(critical), worst)
     high = max(float(np.maximum(above, -below).max()), worst)
     top = int(value.argmax())
     every = limits(np.arange(len(places)), np.full(len(places), top), critical_value(level))
@@ -214,11 +267,12 @@ def standardized(cells: Cells, rng: np.random.Generator, level: float, least: in
         "Highest group": cells.groups[int(places[top])],
         "Standard deviation of all scores": s,
         EXPECTED: expected_range(deviations, rng),
-        "Test of equality": "Welch",
+        "Test of equality": INVERTED if found.thin[kept].any() else "Welch",
     }
+    p_value = _p_value(found, kept, lowest, deviations, rng, critical, level)
     interval = Interval(low=low, high=high, level=level, method="Simultaneous delta method")
     details = Details(facts=facts, table=table, excluded=excluded)
-    return Measurement(**said, value=worst, interval=interval, p_value=_welch(found, kept), details=details)
+    return Measurement(**said, value=worst, interval=interval, p_value=p_value, details=details)
 
 
 def _effective(cells: Cells) -> float:

@@ -13,14 +13,12 @@ from fairwitness.audit.statistics.distributions import (
     distance_limits,
     largest_gap,
     pair_distances,
-    permuted_tables,
-    redrawn,
     roc_at,
-    widened,
 )
 from fairwitness.audit.statistics.intervals import critical_value
 from fairwitness.audit.statistics.multiplicity import simultaneous_critical
 from fairwitness.audit.statistics.ranking import auc_interval, delong_variance, roc_auc
+from fairwitness.audit.statistics.resampling import permuted_tables, redrawn, widened
 from fairwitness.checks.fairness._score_cells import LABELLED, NEGATIVE, POSITIVE, Cells, Floats, fewer_than_two
 from fairwitness.checks.fairness._score_curves import roc_curves, shown
 from fairwitness.checks.fairness._score_draws import FURTHEST, METHOD, Equality, binned_for_draws, interval, named

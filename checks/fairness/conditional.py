@@ -6,8 +6,10 @@ its share among the selected in each stratum, averaged by the strata's sizes; po
 The Mantel-Haenszel odds ratio is the odds of selection of a group over those of all other rows, within strata, beside
 the Cochran-Mantel-Haenszel test (continuity-corrected, as R's mantelhaen.test; both statistics are given) and
 Breslow and Day's test, with Tarone's correction, that all strata share one odds ratio. For an attribute as a whole, the
-largest gap between two groups' selection rates when both are spread over the strata they share as all rows are. The
-disparity without strata stands beside the one within them, with a flag where the two are on different sides of 0.
+largest gap between two groups' selection rates when both are spread over the strata they share as all rows are; the
+p-value beside it is of the generalised Cochran-Mantel-Haenszel test, which asks whether groups and decisions hang
+together in any stratum, and that is another question. The disparity without strata stands beside the one within them,
+with a flag where the two are on different sides of 0.
 
 Why it matters: groups that differ in what they ask for differ in what they get, without anybody being treated
 unlike; and equal rates over all can hide that one group is held to a higher standard in every stratum. A comparison

@@ -30,13 +30,11 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
-import pandas as pd
 from fairlearn.metrics import MetricFrame
 from numpy.typing import NDArray
 from pydantic import Field
 
 from fairwitness.audit.columns import MISSING
-from fairwitness.audit.comparison import NO_ANSWER
 from fairwitness.audit.errors import UserError
 from fairwitness.audit.evidence import (
     Details,
@@ -54,6 +52,7 @@ from fairwitness.audit.statistics.multiplicity import simultaneous_critical
 from fairwitness.audit.subject import Subject
 from fairwitness.audit.tallies import Contingency, Records
 from fairwitness.checks.fairness._custom_draws import Answers, Estimate, Function, estimate
+from fairwitness.checks.fairness._custom_groups import Group, Grouping, group_of, groupings
 from fairwitness.checks.fairness._custom_pairs import Pairs, difference, ratio
 
 METRICS = {
@@ -68,6 +67,8 @@ METRICS = {
 }  # fmt: skip
 
 ALL_ROWS = "(all rows)"
+MOST_CALLS = 10_000  # of all functions together
+FEWEST_REPLICATES = 50
 
 
 def measure(
@@ -77,7 +78,7 @@ def measure(
     rng: np.random.Generator,
     *,
     metrics: dict[str, str] = {},  # noqa: B006  it is read only
-    replicates: Annotated[int, Field(ge=50)] = 200,
+    replicates: Annotated[int, Field(ge=FEWEST_REPLICATES)] = 200,
     level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95,
     min_denominator: Annotated[int, Field(ge=1)] = 10,
 ) -> Iterator[Measurement]:
@@ -89,7 +90,8 @@ def measure(
         subject: knows where modules of the plan are.
         rng: randomness of the draws and of simultaneous critical values.
         metrics: `module:function` by name.
-        replicates: draws behind each interval.
+        replicates: draws behind each interval; where many groups and metrics would need more than 10,000 calls of the
+            functions, fewer draws, but at least 50.
         level: confidence level of the intervals.
         min_denominator: a group of fewer rows than this is not estimable.
     """
@@ -98,28 +100,29 @@ def measure(
     functions = [_resolved(name, reference, subject) for name, reference in sorted(metrics.items())]
     rows, place, unanswered = _answers(records)
     refused = None if records.layout.target.positive is None else contingency.refusal()
+    whole = group_of(ALL_ROWS, rows, np.arange(len(rows)), len(unanswered), min_denominator)
+    by_attribute = list(groupings(records, contingency, rows, place, unanswered, min_denominator))
+    found = [each for _, grouping in by_attribute if isinstance(grouping, Grouping) for each in grouping.groups]
+    estimates = len(functions) * sum(each.too_few is None for each in (whole, *found))
+    affordable = min(replicates, max(FEWEST_REPLICATES, MOST_CALLS // max(estimates, 1)))
+    facts: dict[str, Scalar] = {} if affordable == replicates else {"Draws, for want of time": affordable}
     labels = records.layout.target.task != "regression"
     for function in functions:
-        say = _Speaker(
-            function, rows, rng, labels=labels, replicates=replicates, level=level, least=min_denominator
-        )  # fmt: skip
+        say = _Speaker(function, rows, rng, labels=labels, replicates=affordable, level=level, facts=facts)
         if refused is not None:
             yield from say.refused(records.names, refused)
             continue
-        yield say.overall(len(unanswered))
-        for attribute in records.names:
-            try:
-                groups = records.groups(attribute)
-            except NotAssessed as why:
-                yield from say.refused([attribute], why.reason)
+        yield say.overall(whole)
+        for attribute, grouping in by_attribute:
+            if isinstance(grouping, NotAssessed):
+                yield from say.refused([attribute], grouping.reason)
             else:
-                order = list(contingency.crosstab(attribute).groups)
-                yield from say.attribute(attribute, order, groups[place], groups[unanswered])
+                yield from say.attribute(grouping)
 
 
 def _resolved(name: str, reference: str, subject: Subject) -> Function:
     """Find the function that the plan names."""
-    where = f'checks."fairness.custom".metrics.{name}'
+    where = f'{subject.dataset.where.removesuffix("data")}checks."fairness.custom".metrics.{name}'
     if not is_reference(reference):
         raise UserError(f"{where}: expected module:function, found {reference!r}")
     found = resolve(reference, folder=subject.dataset.folder, where=where)
@@ -171,15 +174,14 @@ class _Speaker:
         labels: bool,
         replicates: int,
         level: float,
-        least: int,
+        facts: dict[str, Scalar],
     ) -> None:
         self.function, self.labels, self.replicates = function, labels, replicates
-        self.level, self.least, self.rng = level, least, rng
+        self.level, self.rng = level, rng
         # The function sees weights only where it takes them; how many rows there are in effect, it does not change.
         self.rows = rows if function.takes_weights else replace(rows, weight=None)
         self.where = {"metric": function.name}
-        self.weight = rows.weight
-        self.facts: dict[str, Scalar] = {"Takes weights": function.takes_weights} if rows.weight is not None else {}
+        self.facts = facts if rows.weight is None else {"Takes weights": function.takes_weights, **facts}
 
     def refused(self, attributes: list[str], reason: Reason) -> Iterator[Measurement]:
         """Why nothing is said of some attributes."""
@@ -187,37 +189,27 @@ class _Speaker:
             for metric in ("difference", "ratio"):
                 yield self._not_estimable(metric, attribute, None, 0, reason)
 
-    def overall(self, unanswered: int) -> Measurement:
+    def overall(self, whole: Group) -> Measurement:
         """The metric on all rows."""
-        few = self._too_few(np.arange(len(self.rows)))
-        found = few or self._estimate(self.rows, self.function.of_rows(self.rows))
-        excluded = (Excluded(group=ALL_ROWS, n=unanswered, reason=NO_ANSWER),) if unanswered else ()
-        return self._value(None, None, len(self.rows), found, Details(facts=self.facts, excluded=excluded))
+        found = whole.too_few or self._estimate(self.rows, self.function.of_rows(self.rows))
+        return self._value(None, whole, found)
 
-    def attribute(
-        self, attribute: str, order: list[str], groups: NDArray[np.object_], unanswered: NDArray[np.object_]
-    ) -> Iterator[Measurement]:
+    def attribute(self, by: Grouping) -> Iterator[Measurement]:
         """The metric by group, and between groups."""
-        code, there = pd.factorize(groups)
-        natural = {name: i for i, name in enumerate(order)}
-        names = sorted((str(name) for name in there), key=lambda name: natural.get(name, len(order)))
-        number = np.array([names.index(name) for name in there], dtype=np.int64)[code]
         found: list[Estimate | Reason] = []
-        members = [np.flatnonzero(number == i) for i in range(len(names))]
-        too_few = [self._too_few(kept) for kept in members]
-        values = self._by_group(number) if None in too_few else []
-        excluded = []
-        for i, kept in enumerate(members):
-            answer = too_few[i] or self._estimate(self.rows.of(kept), values[i])
+        values = self._by_group(by.number) if any(each.too_few is None for each in by.groups) else {}
+        small, unanswered = list[Excluded](), list[Excluded]()
+        for i, each in enumerate(by.groups):
+            answer = each.too_few or self._estimate(self.rows.of(each.rows), values[i])
             found.append(answer)
             if isinstance(answer, Reason):
-                excluded.append(Excluded(group=names[i], n=len(kept), reason=answer))
-            yield self._value(attribute, names[i], len(kept), answer, Details(facts=self.facts))
-        lacking = zip(*np.unique(unanswered.astype(str), return_counts=True), strict=True)
-        excluded += [Excluded(group=str(name), n=int(rows), reason=NO_ANSWER) for name, rows in lacking]
-        yield from self._between(attribute, names, found, tuple(excluded), len(self.rows))
+                small.append(Excluded(group=each.name, n=len(each.rows), reason=answer))
+            unanswered += each.unanswered
+            yield self._value(by.attribute, each, answer)
+        names = [each.name for each in by.groups]
+        yield from self._between(by.attribute, names, found, (*small, *unanswered), len(self.rows))
 
-    def _by_group(self, number: NDArray[np.int64]) -> list[float | Reason]:
+    def _by_group(self, number: NDArray[np.int64]) -> dict[int, float | Reason]:
         """What the metric gives for each group, or why it gives none: fairlearn hands the rows out."""
         more = {} if self.rows.weight is None else {"sample_params": {"sample_weight": self.rows.weight}}
         frame = MetricFrame(
@@ -229,26 +221,16 @@ class _Speaker:
             sensitive_features=number,
             **more,
         )
-        return [boxed.found for boxed in frame.by_group.sort_index()]
+        return {int(group): boxed.found for group, boxed in frame.by_group.items()}
 
     def _estimate(self, rows: Answers, value: float | Reason) -> Estimate | Reason:
         if isinstance(value, Reason):
             return value
         return estimate(self.function, rows, value, labels=self.labels, replicates=self.replicates, rng=self.rng)
 
-    def _too_few(self, rows: NDArray[np.int64]) -> Reason | None:
-        """Why there are not enough rows, by count or by weight; None where there are."""
-        count = len(rows)
-        if self.weight is not None and count:
-            w = self.weight[rows]
-            count = min(count, int(w.sum() ** 2 / (w * w).sum() + 1e-9))
-        if count >= max(self.least, 2):
-            return None
-        return Reason(code="too_few", params={"needed": max(self.least, 2), "found": count, "what": "labelled rows"})
-
-    def _value(
-        self, attribute: str | None, group: str | None, n: int, found: Estimate | Reason, details: Details
-    ) -> Measurement:
+    def _value(self, attribute: str | None, of: Group, found: Estimate | Reason) -> Measurement:
+        group, n = None if attribute is None else of.name, len(of.rows)
+        details = Details(facts=self.facts, excluded=of.unanswered)
         if isinstance(found, Reason):
             return self._not_estimable("value", attribute, group, n, found, details)
         low, high = found.limits(critical_value(self.level))

@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from fairwitness.audit.comparison import NO_ANSWER, Shares, by_group, compared, gap
+from fairwitness.audit.comparison import Shares, by_group, compared, gap
 from fairwitness.audit.evidence import Details, Excluded, Interval, Measurement, Metric, NotAssessed, Reason, Scalar
 from fairwitness.audit.statistics.adverse_impact import (
     AgainstHighest,
@@ -56,6 +56,7 @@ from fairwitness.checks.fairness._impact_rates import (
     scoring,
     selection,
 )
+from fairwitness.checks.fairness._left_out import beside, left_out
 
 METRICS = {
     "selection_rate": Metric("Selection rate", range=(0.0, 1.0), evidence=("EV-GROUP-RATE",)),
@@ -147,7 +148,14 @@ class _Attribute:
         )
 
     def of_rate(self, rate: str, named: Categories, found: Rate) -> Iterator[Measurement]:
-        """One rate of every category, and how the categories stand to the highest."""
+        """One rate of every category, and how the categories stand to the highest.
+
+        Rows without an answer might make any category the highest, so that all of them stand beside each ratio.
+        """
+        rows = left_out(found.shares.groups, found.undecided)
+        yield from beside(self._of_rate(rate, named, found), rows, across=("impact_ratio", "shortfall"))
+
+    def _of_rate(self, rate: str, named: Categories, found: Rate) -> Iterator[Measurement]:
         metric, counted = RATES[rate]
         shares, small = found.shares, named.small[named.known]
         for i, said in enumerate(by_group(metric, shares, level=self.level, least=1)):
@@ -159,14 +167,14 @@ class _Attribute:
         comparison = compared([among], self.rng, level=self.level, least=1)
         critical = comparison.critical
         against = None if critical is None else against_highest(among.x, among.n, critical)
-        left_out = (*self._small(named, small), *_unanswered(shares))
+        excluded = (*self._small(named, small), *_without_rows(shares, kept | small))
         whole = gap("impact_ratio", comparison, "ratio")
         facts = found.facts | {"Unknown category (rows)": named.unknown}
         if against is not None:
             # Where the category that the others are held against is small, every ratio is mostly noise.
             facts |= {"Rows of the highest group": int(among.count[against.highest])}
-        beside = whole.details.facts if whole.details else {}
-        details = Details(facts=beside | facts, excluded=left_out)
+        found_beside = whole.details.facts if whole.details else {}
+        details = Details(facts=found_beside | facts, excluded=excluded)
         whole = whole.model_copy(update={"details": details})
         yield whole
         if rate == "selection":
@@ -184,7 +192,7 @@ class _Attribute:
         whole: Measurement,
     ) -> Iterator[Measurement]:
         """The ratio and, of selections, the shortfall of every known category."""
-        beside = iter(()) if against is None else _tests(chosen(shares, kept), against, counted=rate == "selection")
+        tests = iter(()) if against is None else _tests(chosen(shares, kept), against, counted=rate == "selection")
         place = np.cumsum(kept) - 1
         ratios, shortfalls = [], []
         for i, group in enumerate(shares.groups):
@@ -200,7 +208,7 @@ class _Attribute:
                 reason = shares.too_few(i, 1)
             absent: dict[str, Any] = {"status": "not_estimable", "reason": reason}
             if kept[i] and against is not None:
-                facts, p_value = next(beside)
+                facts, p_value = next(tests)
                 shortfalls.append(self._shortfall(common, against, int(place[i])))
                 if reason is None:
                     ratios.append(self._ratio(ratio, against, int(place[i]), facts, p_value))
@@ -263,11 +271,10 @@ def _share(part: Any, whole: int) -> float:
     return float(part / whole) if whole else 0.0
 
 
-def _unanswered(shares: Shares) -> Iterator[Excluded]:
-    """Rows without an answer, also of categories that have no others: a gate cannot pass over them."""
-    for group, n in zip(shares.groups, () if shares.undecided is None else shares.undecided.tolist(), strict=True):
-        if n:
-            yield Excluded(group=group, n=n, reason=NO_ANSWER)
+def _without_rows(shares: Shares, others: NDArray[np.bool_]) -> Iterator[Excluded]:
+    """The categories that are left out because no row with an answer has any weight."""
+    for i in np.flatnonzero(~others).tolist():
+        yield Excluded(group=shares.groups[i], n=int(shares.count[i]), reason=shares.too_few(i, 1))
 
 
 def _tests(

@@ -34,6 +34,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pydantic import Field
 
 from fairwitness.audit.comparison import NO_ANSWER, weighted
@@ -77,8 +78,9 @@ METRICS = {
     "differential_fairness": Metric("Differential fairness", **INDEX | {"evidence": ("EV-GROUP-GAP",)}),
 }
 
-POOL_ROWS = 50_000  # from which rows are drawn; groups that do not occur in it are not asked about
+POOL_ROWS = 50_000  # from which the rows of consistency are drawn
 ALL_ROWS = "(all rows)"
+Counted = Iterable[tuple[str, int]]  # groups with some of their rows
 FLIPS = ("counterfactual_flip_rate", "counterfactual_score_gap")
 
 
@@ -138,10 +140,12 @@ def measure(
         for attribute in contingency.names:
             yield from _nothing(FLIPS, attribute, records.reason)
         return
-    pool = _drawn(records, rng.permutation(records.rows.num_rows)[:POOL_ROWS])
-    yield ask.consistency(pool, neighbours, neighbour_rows, () if sensitive_features else layout.attributes)
+    order = rng.permutation(records.rows.num_rows)
+    unanswered = [(ALL_ROWS, int(contingency.crosstab().undecided.sum()))]
+    apart = () if sensitive_features else layout.attributes
+    yield ask.consistency(_drawn(records, order[:POOL_ROWS]), neighbours, neighbour_rows, apart, unanswered)
     for attribute in contingency.names:
-        yield from ask.counterfactual(pool, subject, attribute, flip_rows)
+        yield from ask.counterfactual(records, order, subject, attribute, flip_rows)
 
 
 def _nothing(metrics: Iterable[str], attribute: str | None, reason: Reason) -> Iterator[Measurement]:
@@ -162,7 +166,9 @@ class _Asker:
     def __init__(self, positive: str, level: float, least: int) -> None:
         self.positive, self.level, self.least = positive, level, least
 
-    def consistency(self, pool: Records, k: int, most: int, apart: tuple[str, ...]) -> Measurement:
+    def consistency(
+        self, pool: Records, k: int, most: int, apart: tuple[str, ...], unanswered: Counted
+    ) -> Measurement:  # fmt: skip
         """How far decisions agree with those on the nearest rows; `apart` are features not to compare by."""
         said: dict[str, Any] = {"metric": "consistency", "where": {"neighbours": str(k)}}
         usable = known(pool.decided)
@@ -191,16 +197,19 @@ class _Asker:
             n=n,
             value=value,
             interval=Interval(low=min(low, value), high=max(high, value), level=self.level, method="Jackknife, logit"),
-            details=Details(facts=facts, excluded=_unanswered(int(np.count_nonzero(~known(pool.decided))))),
+            details=Details(facts=facts, excluded=_unanswered(unanswered)),
         )
 
-    def counterfactual(self, pool: Records, subject: Subject, attribute: str, most: int) -> Iterator[Measurement]:
+    def counterfactual(
+        self, records: Records, order: NDArray[np.int64], subject: Subject, attribute: str, most: int
+    ) -> Iterator[Measurement]:
         """How many decisions, and how far scores, change with the attribute alone."""
         if subject.model is None or subject.model.access == "logged":
             yield from _nothing(FLIPS, attribute, Reason(code="needs_model"))
             return
         try:
-            found = flips(pool, subject.model.answer, subject.model.columns, attribute, self.positive, most)
+            model = subject.model
+            found = flips(records, order, model.answer, model.columns, attribute, self.positive, most)
         except NotAssessed as why:
             yield from _nothing(FLIPS, attribute, why.reason)
             return
@@ -208,8 +217,9 @@ class _Asker:
         effective = float(weighted(total, (found.weights**2).sum(), total)[0])
         said: dict[str, Any] = {"attribute": attribute, "n": n}
         if (reason := self._too_few(n, effective, self.least)) is not None:
+            details = Details(excluded=_unanswered(found.unanswered))
             for metric in FLIPS:
-                yield Measurement(**said, metric=metric, status="not_estimable", reason=reason)
+                yield Measurement(**said, metric=metric, status="not_estimable", reason=reason, details=details)
             return
         yield self._flip_rate(found, effective, said)
         yield self._score_gap(found, effective, said)
@@ -265,9 +275,9 @@ class _Asker:
         return Reason(code="too_few", params={"needed": needed, "found": found, "what": "rows"})
 
 
-def _unanswered(rows: int) -> tuple[Excluded, ...]:
-    """Rows left out because the model gave them no answer: a gate cannot pass over them."""
-    return (Excluded(group=ALL_ROWS, n=rows, reason=NO_ANSWER),) if rows else ()
+def _unanswered(counted: Counted) -> tuple[Excluded, ...]:
+    """Rows of groups left out because the model gave them no answer: a gate cannot pass over them."""
+    return tuple(Excluded(group=group, n=rows, reason=NO_ANSWER) for group, rows in counted if rows)
 
 
 def _by_group(found: Flips) -> Table:

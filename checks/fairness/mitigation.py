@@ -16,7 +16,8 @@ closes only by taking from one group and giving nothing to the other helps nobod
 What it cannot show: whether any of this should be done. Thresholds that depend on the group need the group at the time
 of decision, and are unlawful in some fields. It takes being selected as the benefit; where it is a burden, read the two
 changes the other way round. Better data or another model may attain more. Weights of rows count in the judgement, and
-in the search by redrawing rows.
+in the search by redrawing rows. The numbers are of the one rule that was chosen on one half of the rows: intervals are
+of the half that it is judged on, and do not say how far the rule of other halves (another seed) would differ.
 
 References:
 
@@ -31,6 +32,7 @@ References:
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Annotated, Any
 
 import numpy as np
@@ -72,6 +74,7 @@ METRICS = {
 THRESHOLDS, SEARCH = "threshold_optimizer", "grid_search"
 TOLERANCES = (0.5, 0.25)  # of the gap as it is
 MOSTLY = 0.75
+MOST_GROUPS = 50  # the search takes up to a tenth of a second for each
 SMALLEST_TOLERANCE = 0.002  # fairlearn's grid of rates has steps of .001
 AXES: dict[Constraint, str] = {
     "demographic_parity": "Demographic parity difference",
@@ -131,22 +134,30 @@ def measure(
     names = records.names if intersections else list(layout.attributes)
     refused = contingency.refusal()
     rows, unanswered = answered(records)
+    methods = (THRESHOLDS, SEARCH) if fits else (THRESHOLDS,)
     retrained = retraining(subject, estimator, fits, searches=len(names) * len(constraints)) if fits else None
     for attribute in names:
         try:
             groups = records.groups(attribute)
         except NotAssessed as why:
-            yield from _refused(attribute, constraints, THRESHOLDS, 0, why.reason)
+            yield from _refused(attribute, constraints, methods, 0, why.reason)
             continue
         if refused is not None:
-            yield from _refused(attribute, constraints, THRESHOLDS, len(rows), refused)
+            yield from _refused(attribute, constraints, methods, len(rows), refused)
             continue
         dealt = split(rows, unanswered, groups, attribute, min_denominator, rng)
         if len(dealt.groups) < 2:
             few = Reason(
                 code="fewer_than_two_groups", params={"attribute": attribute, "estimable": len(dealt.groups)}
             )  # fmt: skip
-            yield from _refused(attribute, constraints, THRESHOLDS, len(rows), few, Details(excluded=dealt.excluded))
+            yield from _refused(attribute, constraints, methods, len(rows), few, Details(excluded=dealt.excluded))
+            continue
+        if len(dealt.groups) > MOST_GROUPS:
+            many = Reason(
+                code="too_many_thresholds",
+                params={"attribute": attribute, "groups": len(dealt.groups), "limit": MOST_GROUPS},
+            )
+            yield from _refused(attribute, constraints, methods, len(rows), many, Details(excluded=dealt.excluded))
             continue
         for constraint in constraints:
             say = _Speaker(dealt, constraint, objective, level, min_denominator, rng)
@@ -154,7 +165,7 @@ def measure(
             if isinstance(retrained, Retraining):
                 yield from say.retrained(records, retrained)
             elif retrained is not None:
-                yield from _refused(attribute, (constraint,), SEARCH, len(rows), retrained)
+                yield from _refused(attribute, (constraint,), (SEARCH,), len(rows), retrained)
 
 
 def _need(records: Records) -> None:
@@ -163,20 +174,20 @@ def _need(records: Records) -> None:
         raise NotAssessed("needs_labels")
     if not (records.decided != MISSING).any():
         raise NotAssessed("needs_predictions")
-    if np.isnan(records.score).all():
+    if not np.isfinite(records.score).any():
         raise NotAssessed("needs_scores")
 
 
 def _refused(
     attribute: str,
     constraints: tuple[Constraint, ...],
-    method: str,
+    methods: tuple[str, ...],
     n: int,
     reason: Reason,
     details: Details | None = None,
 ) -> Iterator[Measurement]:
-    """Why nothing is said under some constraints."""
-    for constraint in constraints:
+    """Why nothing is said under some constraints, by some methods."""
+    for method, constraint in product(methods, constraints):
         where = {"method": method, "constraint": constraint}
         for metric in METRICS:
             yield Measurement(
@@ -226,7 +237,7 @@ class _Speaker:
         """The model fitted anew under the constraint, with several weights on it."""
         found = by.searched(records, self.dealt, self.constraint)
         if isinstance(found, Reason):
-            yield from _refused(self.dealt.attribute, (self.constraint,), SEARCH, len(self.dealt.held), found)
+            yield from _refused(self.dealt.attribute, (self.constraint,), (SEARCH,), len(self.dealt.held), found)
             return
         steps = [self.before, *(self._judged(step, selected, SEARCH) for step, selected in found.steps)]
         yield from self._say(steps, self._judged("chosen", found.chosen, SEARCH), found.chosen, SEARCH)

@@ -15,9 +15,9 @@ With several lists, these are the sample, and a list is a unit. One list is itse
 drawn from many like them, and the jackknife says what others would have given. In either case no standard error of an
 exposure is taken to be smaller than that of a random order. In simulations of 50 to 2,000 items the intervals of two
 groups' exposure ratio cover .95 to 1.00, whether or not the groups differ, and .90 where a group of 20 items in 400 is
-much favoured. NDKL of one list is exact: it describes this list and no other. It is never 0 by chance alone, so what a
-random order would give stands beside it, and a test. The p-value of the exposure ratio compares it with random orders,
-too.
+much favoured. NDKL of one list is exact: it describes this list and no other, tied items as they are mixed on average.
+It is hardly ever 0 by chance alone, so what a random order would give stands beside it, and a test. The p-value of the
+exposure ratio compares it with random orders, too.
 
 Why it matters: what stands first is seen, clicked and hired. A small difference in scores can move a whole group from
 the first page to the third.
@@ -46,6 +46,7 @@ from pydantic import Field
 from fairwitness.audit.columns import MISSING
 from fairwitness.audit.evidence import Column, Measurement, Metric, NotAssessed
 from fairwitness.audit.tallies import Records
+from fairwitness.checks.fairness._left_out import beside
 from fairwitness.checks.fairness._ranking_groups import Ranking, numbered, ranking_of
 from fairwitness.checks.fairness._ranking_lists import ranked
 from fairwitness.checks.fairness._ranking_said import exposure_by_group, exposure_ratio, in_order, of_pairs, of_top
@@ -103,7 +104,8 @@ def measure(
     counted = np.ones(len(score), dtype=bool) if records.weights is None else records.weights > 0
     lists = ranked(np.where(counted, list_of, -1), score)
     if not lists.rows.size:
-        raise NotAssessed("no_rows")
+        alone = (counted & (list_of >= 0) & np.isfinite(score)).any()
+        raise NotAssessed("single_items" if alone else "no_rows")
     truth = _merit(records, regression=regression) if merit == "label" else None
     for attribute in records.names:
         try:
@@ -114,7 +116,9 @@ def measure(
             continue
         left_out = {"unanswered": counted & ~np.isfinite(score), "unlisted": counted & (list_of < 0)}
         ranking = ranking_of(attribute, names, lists, truth, **left_out)
-        yield from _of_attribute(ranking, rng, top, level, min_denominator, labels=truth is not None and not regression)
+        labels = truth is not None and not regression
+        said = _of_attribute(ranking, rng, top, level, min_denominator, labels=labels)
+        yield from beside(said, ranking.left_out)
 
 
 def _of_attribute(

@@ -35,6 +35,7 @@ References:
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Annotated, Any
 
 import numpy as np
@@ -44,6 +45,7 @@ from pydantic import Field
 from fairwitness.audit.evidence import (
     Column,
     Details,
+    Excluded,
     Interval,
     Measurement,
     Metric,
@@ -53,6 +55,7 @@ from fairwitness.audit.evidence import (
 )
 from fairwitness.audit.tallies import Records
 from fairwitness.checks.fairness import _recommendation_lists as lists
+from fairwitness.checks.fairness._left_out import beside, left_out
 from fairwitness.checks.fairness._recommendation_bubble import Bubble, bubble_of
 from fairwitness.checks.fairness._recommendation_feedback import Model
 from fairwitness.checks.fairness._recommendation_groups import (
@@ -97,6 +100,7 @@ METRICS = {
 
 COMPARED = ("ndcg", "popularity_lift", "calibration_divergence", "intra_list_diversity", "filter_bubble_drift")
 JACKKNIFE = "Jackknife over users"
+UNNAMED = Reason(code="no_user_or_item")
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Said = dict[str, PerUser | Reason]
@@ -160,27 +164,45 @@ def measure(
     if not (pairs.recommended(top) & (pairs.weight > 0)[pairs.user]).any():
         raise NotAssessed("no_rows")
     model = Model(rounds, repeats, top, feedback, popularity_feedback, uptake, curiosity, again)
-    popular, popular_by = popularity_of(records, pairs, popularity)
+    popular: Floats | Reason
+    try:
+        popular, popular_by = popularity_of(records, pairs, popularity)
+    except NotAssessed as why:
+        popular, popular_by = why.reason, popularity
     found = _of_truth(pairs, popular, top)
     bubble = _of_categories(
         records, pairs, (category, separator), model, (simulated_items, simulated_users), rng, found
     )
     facts = _facts(records, pairs, top) | {"Popularity counted by": popular_by}
-    yield from _of_catalogue(pairs, top, level, min_denominator, facts)
-    yield from _of_everybody(pairs, found, bubble, level, min_denominator)
+    everybody = chain(
+        _of_catalogue(pairs, top, level, min_denominator, facts),
+        _of_everybody(pairs, found, bubble, level, min_denominator),
+    )
+    yield from beside(everybody, _left_out(pairs, np.zeros(len(pairs.row_user), dtype=np.int64), ("(all rows)",)))
     for attribute in records.names:
         yield from _of_attribute(records, attribute, pairs, found, bubble, top, rng, level, min_denominator)
 
 
-def _of_truth(pairs: Pairs, popular: Floats, top: int) -> Said:
+def _left_out(pairs: Pairs, codes: NDArray[np.int64], groups: tuple[str, ...]) -> tuple[Excluded, ...]:
+    """Rows of each group that are no pair of a user and an item with a score."""
+    silent, unnamed = (
+        np.bincount(codes[rows], minlength=len(groups)) for rows in (pairs.unanswered, pairs.row_user < 0)
+    )
+    return (*left_out(groups, silent), *left_out(groups, unnamed, UNNAMED))
+
+
+def _of_truth(pairs: Pairs, popular: Floats | Reason, top: int) -> Said:
     """What every user's list is worth, and how popular it is."""
     found: Said = {"ndcg": PerUser(lists.ndcg(pairs, top), (0.0, 1.0))}
     if (pairs.gain < 0).any():
         found["ndcg"] = Reason(code="negative_gains")
-    listed = lists.mean_popularity(pairs, popular, pairs.recommended(top))
-    profile = lists.mean_popularity(pairs, popular, pairs.relevant)
-    found["average_popularity"] = PerUser(listed, (0.0, None))
-    found["popularity_lift"] = PerUser(listed, (-1.0, None), base=profile)
+    if isinstance(popular, Reason):
+        found["average_popularity"] = found["popularity_lift"] = popular
+    else:
+        listed = lists.mean_popularity(pairs, popular, pairs.recommended(top))
+        profile = lists.mean_popularity(pairs, popular, pairs.relevant)
+        found["average_popularity"] = PerUser(listed, (0.0, None))
+        found["popularity_lift"] = PerUser(listed, (-1.0, None), base=profile)
     if not pairs.known.any():
         found["ndcg"] = found["popularity_lift"] = Reason(code="needs_labels")
     return found
@@ -287,14 +309,15 @@ def _of_attribute(
     except NotAssessed as why:
         yield from _uncompared(attribute, why.reason)
         return
+    rows = _left_out(pairs, codes, groups)
     of_user = constant_within(codes, pairs.row_user, pairs.users)
     of_item = constant_within(codes, pairs.row_item, pairs.items) if of_user is None else None
     if of_user is not None:
         grouping = Grouping(attribute, groups, of_user)
-        yield from _of_users(grouping, pairs, found, bubble, rng, level, least)
+        yield from beside(_of_users(grouping, pairs, found, bubble, rng, level, least), rows)
     elif of_item is not None:
         for i, group in enumerate(groups):
-            yield from _of_items(attribute, group, of_item == i, pairs, top, level, least)
+            yield from beside(_of_items(attribute, group, of_item == i, pairs, top, level, least), rows)
     else:
         yield from _uncompared(attribute, Reason(code="not_of_user_or_item", params={"attribute": attribute}))
 

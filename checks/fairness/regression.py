@@ -17,6 +17,13 @@ and still put one group lower, or be right on average for all and worthless for 
 
 What it cannot show: unequal predictions can mirror unequal circumstances, and a measured truth may itself be biased.
 The quantile of all predictions is taken as fixed, which makes the interval of its ratio a little too wide.
+A group with fewer rows than skewed or heavy-tailed values need for their own variance (Cochran's 25 times the squared
+skewness for means; ten times the kurtosis less one for sizes of errors and explained variance) is lent that of all
+groups. With one large error in fifty, or lognormal ones, intervals then exclude equality in .00 to .05 of samples of
+equal groups, instead of up to .89; of explained variance, where truth and errors are both lognormal, still in .13. If
+such a group's errors are of another kind than everybody else's, its intervals are too wide, or ignore rare errors that
+nobody has shown. Half the errors of others are then found in 40 Laplace rows in .46 instead of .86 of samples (root
+mean squared error), while with normal errors little is lost from 20 rows on.
 
 References:
 
@@ -27,10 +34,12 @@ References:
 - Games & Howell (1976), Pairwise multiple comparison procedures with unequal n's and/or variances, Journal of
   Educational Statistics 1:113-125
 - Hothorn, Bretz & Westfall (2008), Simultaneous inference in general parametric models, Biometrical Journal 50:346-363
+- Cochran (1977), Sampling Techniques, 3rd edition, section 2.15: rows that a skewed mean needs
 - van der Vaart (1998), Asymptotic Statistics, chapters 3 and 20: the delta method and influence functions
 """
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Annotated, Any
 
 import numpy as np
@@ -39,6 +48,7 @@ from pydantic import Field
 from fairwitness.audit.evidence import Measurement, Metric, NotAssessed, Reason
 from fairwitness.audit.tallies import GroupScores, Moments
 from fairwitness.audit.tallies.moments import MomentsTable
+from fairwitness.checks.fairness._left_out import beside, left_out
 from fairwitness.checks.fairness._regression_distributions import DISTANCES, above_quantile, distances, quantile_of
 from fairwitness.checks.fairness._regression_estimates import estimates, standardized
 from fairwitness.checks.fairness._regression_gaps import between, by_group, in_deviations
@@ -107,15 +117,16 @@ def measure(
         if isinstance(table, NotAssessed):
             yield from _refused(attribute, table.reason, by_moments=True)
         else:
-            yield from _of_moments(table, whole, rng, **how)
+            said = _of_moments(table, whole, rng, **how)
+            yield from beside(said, left_out(table.groups, table.unanswered))
     cuts = {share: quantile_of(group_scores.of_attribute(), float(share)) for share in QUANTILES}
     for attribute, scores in group_scores.by_attribute():
         if isinstance(scores, NotAssessed):
             yield from _refused(attribute, scores.reason, by_moments=False)
             continue
-        for share, cut in cuts.items():
-            yield above_quantile("quantile_impact_ratio", scores, cut, share, rng, **how)
-        yield from distances(scores, rng, **how)
+        above = (above_quantile("quantile_impact_ratio", scores, cut, share, rng, **how) for share, cut in cuts.items())
+        said = chain(above, distances(scores, rng, **how))
+        yield from beside(said, left_out(scores.groups, scores.unanswered))
 
 
 def _of_moments(

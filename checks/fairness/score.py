@@ -13,7 +13,9 @@ them, or price by them. A score that ranks well on the whole can put one group's
 What it cannot show: whether labels are right in every group. Equal ranking within groups does not make scores
 comparable across them, and with unequal base rates a calibrated score cannot balance both classes. The test beside the
 areas and ABROCA permutes groups within each class, so it asks whether scores are distributed alike there; the interval
-is about the curves alone.
+is about the curves alone. A group with fewer rows than 25 times the squared skewness of what is averaged (Cochran) is
+lent the variance within all groups, since a few rows of rare scores or labels do not show how rare they are; its test
+is then that of the interval.
 
 References:
 
@@ -24,6 +26,7 @@ References:
 - Kleinberg, Mullainathan & Raghavan (2017), Inherent trade-offs in the fair determination of risk scores, ITCS.
   arXiv:1609.05807
 - DeLong, DeLong & Clarke-Pearson (1988), Biometrics 44:837-845
+- Cochran (1977), Sampling Techniques, 3rd edition, section 2.15
 - Hedges & Olkin (1985), Statistical Methods for Meta-Analysis, Academic Press
 - Jiang, Pacchiano, Stepleton, Jiang & Chiappa (2020), Wasserstein fair classification, UAI. arXiv:1907.12059
 """
@@ -37,6 +40,7 @@ from pydantic import Field
 from fairwitness.audit.evidence import Interval, Measurement, Metric, NotAssessed, Reason
 from fairwitness.audit.statistics.intervals import critical_value
 from fairwitness.audit.tallies import GroupScores, ScoreTable
+from fairwitness.checks.fairness._left_out import beside, left_out
 from fairwitness.checks.fairness._score_cells import LABELLED, NEGATIVE, POSITIVE, Cells
 from fairwitness.checks.fairness._score_distances import of_scores
 from fairwitness.checks.fairness._score_means import difference, of_groups, standardized
@@ -69,6 +73,7 @@ METRICS = {
     "wasserstein": Metric("Wasserstein distance of scores", **GAP),
 }
 
+ACROSS = ("bpsn_auc", "bnsp_auc")
 LARGEST = 1e60  # the fourth power of a score is still a number
 UNLABELLED = ("mean_score_difference", "standardized_mean_difference", "kolmogorov_smirnov", "wasserstein")
 OF_LABELS = tuple(name for name in METRICS if name not in UNLABELLED and METRICS[name].better == "low")
@@ -102,7 +107,8 @@ def measure(
             gaps = (*OF_LABELS, *UNLABELLED)
             yield from (_not_estimable(metric, attribute, 0, table.reason) for metric in gaps)
         else:
-            yield from _of_attribute(Cells.of(table), target.positive, rng, level, min_denominator)
+            said = _of_attribute(Cells.of(table), target.positive, rng, level, min_denominator)
+            yield from beside(said, left_out(table.groups, table.unanswered), across=ACROSS)
 
 
 def _of_attribute(

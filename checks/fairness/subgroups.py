@@ -88,6 +88,8 @@ def measure(
         raise NotAssessed("task", needed="binary", task=target.task)
     layout = records.layout
     named = (features,) if isinstance(features, str) else features
+    if layout.label in named:
+        raise NotAssessed("target_is_no_feature", column=layout.label)
     columns = [
         name
         for name in dict.fromkeys(named or (*layout.features, *layout.attributes))

@@ -20,17 +20,15 @@ from fairwitness.audit.statistics.distributions import (
     kolmogorov_smirnov,
     largest_gap,
     pair_distances,
-    permuted_tables,
     reached,
-    redrawn,
     roc_at,
     wasserstein,
     welch,
-    widened,
 )
 from fairwitness.audit.statistics.intervals import critical_value, modified_wilson
 from fairwitness.audit.statistics.multiplicity import spread_interval
 from fairwitness.audit.statistics.ranking import roc_auc
+from fairwitness.audit.statistics.resampling import permuted_tables, redrawn, widened
 
 Floats = npt.NDArray[np.float64]
 

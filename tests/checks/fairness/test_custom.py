@@ -61,6 +61,14 @@ def heavy(y: Any, p: Any, sample_weight: Any = None) -> Any:
     return float((w * (y == p)).sum() / w.sum())
 
 
+def leaves(y: Any, p: Any) -> Any:
+    sys.exit(0)
+
+
+def stops(y: Any, p: Any) -> Any:
+    raise KeyboardInterrupt
+
+
 def labels_seen(y: Any, p: Any) -> Any:
     assert all(isinstance(label, str) for label in y)
     return float((y == p).mean())
@@ -69,11 +77,13 @@ def labels_seen(y: Any, p: Any) -> Any:
 @pytest.fixture(autouse=True)
 def _own_module() -> Iterator[None]:
     module = ModuleType(OWN)
-    for function in (recall, f1, f2, cost, hostile, picky, heavy, labels_seen):
+    for function in (recall, f1, f2, cost, hostile, picky, heavy, leaves, stops, labels_seen):
         setattr(module, function.__name__, function)
     module.nothing, module.not_a_number = lambda y, p: None, lambda y, p: float("nan")  # type: ignore[attr-defined]
     module.array, module.three = lambda y, p: y, lambda y, p: 3.0  # type: ignore[attr-defined]
     module.median = lambda y, p: np.median(np.abs(y - p))  # type: ignore[attr-defined]
+    module.huge = lambda y, p: 1e308 * float(np.mean(p))  # type: ignore[attr-defined]
+    module.large = lambda y, p: 1e69 * float(np.mean(p))  # type: ignore[attr-defined]
     module.number = 5  # type: ignore[attr-defined]
     sys.modules[OWN] = module
     yield
@@ -267,6 +277,8 @@ def test_repeated_rows_tell_no_more(audit: Audit) -> None:
         ("array", "metric_no_number"),
         ("not_a_number", "metric_undefined"),
         ("three", "no_variation"),
+        ("huge", "values_too_large"),
+        ("leaves", "metric_failed"),
     ],
 )
 def test_functions_that_misbehave(audit: Audit, function: str, code: str) -> None:
@@ -284,6 +296,81 @@ def test_functions_that_misbehave(audit: Audit, function: str, code: str) -> Non
     assert between.details is not None
     assert [left_out.group for left_out in between.details.excluded] == ["F", "M"]
     evidence.to_json().encode("utf-8")
+
+
+def test_large_numbers_are_computed_with(audit: Audit) -> None:
+    evidence = audit(table(300), CHECK, sensitive=["sex"], options=options(it="large"))
+    assert said(evidence, "difference", "it", attribute="sex").value is not None
+    assert said(evidence, "ratio", "it", attribute="sex").value is not None
+
+
+def test_stopping_by_hand_is_no_failure_of_the_function() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Function.of("it", stops).ask(np.ones(3), np.ones(3))
+
+
+def excluded(measurement: Measurement) -> list[tuple[str, int, str]]:
+    assert measurement.details is not None
+    return [(left_out.group, left_out.n, left_out.reason.code) for left_out in measurement.details.excluded]
+
+
+@pytest.mark.parametrize("lacking", ["labels", "weights", "answers"])
+def test_a_group_without_usable_rows_does_not_vanish(audit: Audit, lacking: str) -> None:
+    frame = table(600).astype({"y": float, "yhat": float})
+    column, value = {"labels": ("y", np.nan), "weights": ("w", 0.0), "answers": ("yhat", np.nan)}[lacking]
+    gone = frame["race"] == "C"
+    frame.loc[gone, column] = value
+    unanswered = [("C", int(gone.sum()), "no_answer")] if lacking == "answers" else []
+    chosen, meaning = options(recall="recall"), {"task": "binary", "positive": 1}
+    evidence = audit(frame, CHECK, sensitive=["race"], weight="w", options=chosen, **meaning)
+    found = said(evidence, "value", "recall", attribute="race", group="C")
+    assert found.reason is not None
+    assert (found.reason.code, found.n) == ("too_few", 0)
+    assert excluded(found) == unanswered
+    for metric in ("difference", "ratio"):
+        between = said(evidence, metric, "recall", attribute="race")
+        assert between.status == "ok"
+        assert excluded(between) == [("C", 0, "too_few"), *unanswered]
+
+
+def test_rows_without_an_answer_are_listed_by_group(audit: Audit) -> None:
+    frame = table(600).astype({"yhat": float})
+    frame.loc[:29, "yhat"] = np.nan
+    evidence = audit(frame, CHECK, sensitive=["sex"], task="binary", positive=1, options=options(recall="recall"))
+    lacking = [(group, int((frame["sex"][:30] == group).sum()), "no_answer") for group in ("F", "M")]
+    assert excluded(said(evidence, "value", "recall")) == [("(all rows)", 30, "no_answer")]
+    for listed in lacking:
+        assert excluded(said(evidence, "value", "recall", attribute="sex", group=listed[0])) == [listed]
+    assert excluded(said(evidence, "difference", "recall", attribute="sex")) == lacking
+
+
+def test_the_order_of_the_rows_does_not_count(audit: Audit) -> None:
+    rng = np.random.default_rng(7)
+    frame = table(300).assign(y=rng.normal(size=300).round(1), yhat=rng.normal(size=300).round(1))
+    told, again = (
+        audit(rows, CHECK, sensitive=["sex"], task="regression", weight="w", options=options(median="median"))
+        for rows in (frame, frame.sample(frac=1, random_state=0, ignore_index=True))
+    )
+    for one, other in zip(told.measurements(), again.measurements(), strict=True):
+        assert one.value == pytest.approx(other.value, abs=1e-12)
+        assert limits(one) == pytest.approx(limits(other), abs=1e-9)
+
+
+def test_many_groups_have_fewer_draws(audit: Audit) -> None:
+    calls = []
+
+    def counted(y: Any, p: Any) -> Any:
+        calls.append(len(y))
+        return np.mean(y == p)
+
+    sys.modules[OWN].counted = counted  # type: ignore[attr-defined]
+    frame = table(3000).assign(sex=[f"g{i % 100}" for i in range(3000)])
+    named = {"metrics": {"it": f"{OWN}:counted"}, "replicates": 500}
+    evidence = audit(frame, CHECK, sensitive=["sex"], options=named)
+    details = said(evidence, "value", "it").details
+    assert details is not None
+    assert details.facts == {"Draws, for want of time": 99}
+    assert len(calls) < 11_000
 
 
 def test_a_group_that_the_function_cannot_take_is_listed(audit: Audit) -> None:
@@ -313,6 +400,14 @@ def test_functions_that_are_not_there(audit: Audit, reference: str, message: str
         audit(table(100), CHECK, sensitive=["sex"], options={"metrics": {"it": reference}})
     assert message in str(found.value)
     assert 'checks."fairness.custom".metrics.it' in str(found.value)
+
+
+def test_messages_begin_with_the_file_of_the_plan() -> None:
+    data = Dataset(table(100), target="y", sensitive=["sex"])
+    data.where = "audit.toml: data"
+    with pytest.raises(UserError) as found:
+        run({"adapter": "logged", "prediction": "yhat"}, data, checks=[CHECK], options={CHECK: options(it="recal")})
+    assert str(found.value).startswith('audit.toml: checks."fairness.custom".metrics.it: ')
 
 
 def test_a_module_beside_the_plan(tmp_path: Path) -> None:

@@ -137,6 +137,16 @@ def test_unknown_categories_are_counted_and_left_out() -> None:
     assert not overall.excluded
 
 
+def test_a_category_whose_name_looks_like_an_intersection_is_known() -> None:
+    frame = people(White=(30, 100)).assign(sex="F")
+    frame = pd.concat([frame, people(**{"Black & Other": (10, 100), "Other": (5, 50)}).assign(sex="F")])
+    evidence = audited(frame, sensitive=["race", "sex"], options={"unknown": ["Other"]})
+    for attribute in ("race", "race & sex"):
+        overall = ratio(evidence, None, attribute)
+        assert overall.value == pytest.approx(1 / 3)
+        assert facts(overall)["Unknown category (rows)"] == 50
+
+
 def test_each_table_has_its_own_highest() -> None:
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"sex": rng.choice(["F", "M"], 600), "race": rng.choice(["A", "B", "C"], 600)})

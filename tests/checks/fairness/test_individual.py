@@ -311,6 +311,42 @@ def test_missing_values_are_neither_changed_nor_given(audit: Audit) -> None:
     assert given[-2:] == [0, 0]
 
 
+def refusing(share_of: Callable[[pd.DataFrame], Any]) -> Callable[[pd.DataFrame], Any]:
+    """A model that gives some rows no answer."""
+    return lambda rows: np.where(share_of(rows), np.nan, prefers_men(rows))
+
+
+def unanswered(found: Measurement) -> dict[str, int]:
+    assert found.details is not None
+    return {left_out.group: left_out.n for left_out in found.details.excluded if left_out.reason.code == "no_answer"}
+
+
+@pytest.mark.parametrize("most", [10_000, 10])
+def test_rows_without_an_answer_are_listed(most: int) -> None:
+    frame = people()
+    frame.loc[:4, "x"] = 5.0
+    model = refusing(lambda rows: rows["x"] == 5.0)
+    evidence = ask(model, frame, {"flip_rows": most}, sensitive=["sex"], features=["x", "sex"])
+    found = find(evidence, "counterfactual_flip_rate", "sex")
+    assert found.n == min(most, 495)
+    assert unanswered(found) == frame["sex"][:5].value_counts().to_dict()
+    assert unanswered(find(evidence, "consistency")) == {"(all rows)": 5}
+
+
+def test_a_group_that_the_model_refuses_to_answer_is_tried_on_all_rows() -> None:
+    """Nobody can be compared with such a group: no row has an answer to every question."""
+    frame = people()
+    refuses = refusing(lambda rows: rows["race"] == "B")
+    evidence = ask(refuses, frame, sensitive=["race", "sex"], features=["x", "sex", "race"])
+    for attribute in ("race", "race & sex"):
+        found = find(evidence, "counterfactual_flip_rate", attribute)
+        assert code(found) == "too_few"
+        assert sum(unanswered(found).values()) == len(frame)
+    found = find(evidence, "counterfactual_flip_rate", "sex")
+    assert found.n == (frame["race"] != "B").sum()
+    assert unanswered(found) == frame["sex"][frame["race"] == "B"].value_counts().to_dict()
+
+
 def test_weights_count(audit: Audit) -> None:
     frame = people().assign(w=lambda rows: 1.0 + 3.0 * rows["x"].between(-0.5, 0))
     found = find(

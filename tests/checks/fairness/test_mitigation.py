@@ -247,6 +247,43 @@ def test_what_is_left_out_is_listed(audit: Audit) -> None:
     assert found.reason.code == "fewer_than_two_groups"
 
 
+@pytest.mark.parametrize("score", [np.nan, np.inf, -np.inf])
+def test_a_score_that_is_no_number_is_no_answer(audit: Audit, score: float) -> None:
+    frame = closable(600)
+    frame.loc[frame.index[frame["sex"] == "F"][:30], "score"] = score
+    evidence = audit(frame, CHECK, score="score", sensitive=["sex"])
+    details = said(evidence, "accuracy_cost", "demographic_parity").details
+    assert details is not None
+    assert [(e.group, e.n, e.reason.code) for e in details.excluded] == [("F", 30, "no_answer")]
+
+
+@pytest.mark.parametrize("weight", [None, "w"])
+def test_the_order_of_the_rows_does_not_count(audit: Audit, weight: str | None) -> None:
+    frame = closable(600).round({"score": 1}).assign(w=np.random.default_rng(6).integers(1, 4, 600))
+    told, again = (
+        audit(rows, CHECK, score="score", sensitive=["sex"], weight=weight).measurements()
+        for rows in (frame, frame.sample(frac=1, random_state=0, ignore_index=True))
+    )
+    for one, other in zip(told, again, strict=True):
+        assert one.value == pytest.approx(other.value, abs=1e-9)
+        assert limits(one) == pytest.approx(limits(other), abs=1e-9)
+
+
+@pytest.mark.filterwarnings("error")
+def test_many_groups(audit: Audit) -> None:
+    """Fifty have thresholds of their own, without a word of pandas; with more it would take too long."""
+    frame = closable(4000)
+    fifty, more = (frame.assign(sex=[f"g{i % groups}" for i in range(4000)]) for groups in (50, 51))
+    how: dict[str, Any] = {"score": "score", "sensitive": ["sex"], "options": {"min_denominator": 5}}
+    assert said(audit(fifty, CHECK, **how), "accuracy_cost", "demographic_parity").value is not None
+    how["options"]["fits"] = 6
+    evidence = audit(more, CHECK, **how)
+    for method in ("threshold_optimizer", "grid_search"):
+        found = said(evidence, "accuracy_cost", "demographic_parity", method=method)
+        assert found.reason is not None
+        assert (found.reason.code, found.reason.params["groups"]) == ("too_many_thresholds", 51)
+
+
 def test_intersections_only_if_asked(audit: Audit) -> None:
     frame = closable(1500).assign(race=np.random.default_rng(5).choice(["A", "B"], 1500))
     asked, not_asked = (

@@ -338,6 +338,23 @@ def test_rows_without_a_score_or_a_list_are_left_out_and_listed(audit: Audit) ->
     assert counts == {"no_answer": 10, "no_list": 5}
 
 
+def test_lists_of_a_single_item_are_said_to_be_such(audit: Audit) -> None:
+    (check,) = said(audit, people(12).assign(u=range(300)), options={"query": "u"}).checks
+    assert check.reason is not None
+    assert check.reason.code == "single_items"
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+def test_no_p_value_depends_on_the_order_of_rows(audit: Audit, repeated: bool) -> None:
+    frame = people(12, 120, lists=3).assign(score=lambda rows: rows["score"].round(1))
+    frame = pd.concat([frame, frame[:30]], ignore_index=True) if repeated else frame
+    one, other = (
+        said(audit, rows, options={"query": "q"}).checks[0].measurements
+        for rows in (frame, frame.sample(frac=1, random_state=1))
+    )
+    assert [m.model_dump() for m in one] == [m.model_dump() for m in other]
+
+
 def test_rows_of_no_weight_are_in_no_list(audit: Audit) -> None:
     frame = people(13).assign(w=lambda rows: (rows.index < 200) * 1.0)
     weighted, fewer = said(audit, frame, weight="w"), said(audit, frame[:200])

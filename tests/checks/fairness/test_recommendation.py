@@ -279,12 +279,17 @@ def test_why_the_check_is_not_assessed(audit: Audit, monkeypatch: pytest.MonkeyP
     assert refused(audit(frame, CHECK, options=NAMED))[0] == "needs_scores"
     assert refused(audit(frame.assign(score=np.nan), CHECK, score="score", options=NAMED))[0] == "no_rows"
     assert refused(audit(frame.assign(y=frame.index % 3), CHECK, task="multiclass", options=NAMED))[0] == "multiclass"
-    negative = audit(frame.assign(v=-1), CHECK, score="score", options=NAMED | {"popularity": "v"})
-    assert refused(negative) == ("negative_popularity", {"column": "v"})
     rated = audit(frame.assign(y=-frame["score"]), CHECK, task="regression", options=NAMED)
     assert code(find(rated, "ndcg")) == "negative_gains"
     monkeypatch.setattr(Records, "MOST_ROWS", 100)
     assert refused(audit(frame, CHECK, score="score", options=NAMED)) == ("rows_not_held", {"held": 100, "rows": 300})
+
+
+@pytest.mark.parametrize(("values", "reason"), [(-1, "negative_popularity"), ("many", "not_numeric")])
+def test_a_popularity_that_is_none_leaves_the_other_metrics(audit: Audit, values: Any, reason: str) -> None:
+    evidence = audit(world(20, 15).assign(v=values), CHECK, score="score", options=NAMED | {"popularity": "v"})
+    assert code(find(evidence, "average_popularity")) == code(find(evidence, "popularity_lift")) == reason
+    assert find(evidence, "ndcg").value is not None
 
 
 def test_too_few_users_of_a_group_are_listed(audit: Audit) -> None:

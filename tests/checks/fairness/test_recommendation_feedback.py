@@ -11,7 +11,14 @@ from scipy import sparse, stats
 from fairwitness.audit.evidence import Measurement
 from fairwitness.checks.fairness import _recommendation_lists as lists
 from fairwitness.checks.fairness._recommendation_bubble import Bubble, bubble_of
-from fairwitness.checks.fairness._recommendation_feedback import Model, Pool, appeal_of, pool_of, simulate
+from fairwitness.checks.fairness._recommendation_feedback import (
+    Model,
+    Pool,
+    _standardised,
+    appeal_of,
+    pool_of,
+    simulate,
+)
 from fairwitness.checks.fairness._recommendation_groups import Grouping, PerUser, averaged, between_groups, said
 from fairwitness.checks.fairness._recommendation_table import Pairs
 
@@ -38,6 +45,7 @@ def pairs_of(score: Floats, relevant: NDArray[np.bool_]) -> Pairs:
         weight=np.ones(users),
         row_user=user,
         row_item=item.ravel(),
+        unanswered=np.zeros(score.size, dtype=bool),
         repeated=0,
     )
 
@@ -289,3 +297,13 @@ def test_groups_without_variance_are_compared_too() -> None:
     low, high = limits(gap)
     assert 0.5 < low < 0.8 < high <= 1.0
     assert gap.value == pytest.approx(0.8)
+
+
+def test_scores_near_the_largest_number_are_standardised_like_others() -> None:
+    score, user = np.array([1.0, -0.5, 0.25, 0.75, 0.0, 0.0]), np.array([0, 0, 0, 0, 1, 1])
+    expected = (score[:4] - score[:4].mean()) / score[:4].std()
+    for scale in (1e-300, 1.0, 1.7e308):
+        with np.errstate(all="raise"):
+            found = _standardised(score * scale, user, 2)
+        assert found[:4] == pytest.approx(expected)
+        assert (found[4:] == 0).all()

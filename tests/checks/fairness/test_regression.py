@@ -16,8 +16,9 @@ from sklearn.linear_model import LinearRegression
 from fairwitness.audit import Dataset, run
 from fairwitness.audit.evidence import Evidence, Measurement
 from fairwitness.audit.statistics.means import difference_deviations, shared_critical
+from fairwitness.audit.tallies.group_scores import ScoreTable
 from fairwitness.audit.tallies.moments import MomentsTable
-from fairwitness.checks.fairness import _regression_gaps
+from fairwitness.checks.fairness import _regression_distributions, _regression_gaps
 from fairwitness.checks.fairness._regression_estimates import estimates, standardized
 from fairwitness.checks.fairness._regression_gaps import between, in_deviations
 
@@ -313,6 +314,63 @@ def test_coverage(monkeypatch: pytest.MonkeyPatch, noise: str, sizes: tuple[int,
         assert {name: n / runs for name, n in alarms.items() if n > 0.11 * runs} == {}
 
 
+def rare_and_large(rng: np.random.Generator, n: int) -> Floats:
+    return np.asarray(np.where(rng.random(n) < 0.02, 20.0, 0.0) + rng.normal(0, 0.1, n))
+
+
+def skewed(rng: np.random.Generator, n: int) -> Floats:
+    return np.asarray(rng.lognormal(0, 1.2, n) - np.exp(0.72))
+
+
+@pytest.mark.parametrize(
+    ("errors", "sizes"), [(rare_and_large, (40, 600)), (rare_and_large, (40, 40)), (skewed, (15, 400))]
+)
+def test_rare_large_errors_are_no_difference(
+    monkeypatch: pytest.MonkeyPatch, errors: Callable[[np.random.Generator, int], Floats], sizes: tuple[int, ...]
+) -> None:
+    """Of equal groups; with each group's own variance up to .47 of these intervals exclude equality, now .00 to .05."""
+    monkeypatch.setattr(_regression_gaps, "shared_critical", partial(shared_critical, draws=1000))
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(len(sizes)), sizes)
+    runs, alarms = 100, dict.fromkeys(OF_GROUPS, 0)
+    for _ in range(runs):
+        truth = rng.normal(10, 2, group.size)
+        found = estimates(table_of(truth, truth + errors(rng, group.size), group))
+        for metric in OF_GROUPS:
+            gap = between("m", found[metric], rng, level=0.95, least=10)
+            assert gap.p_value is not None
+            assert (limits(gap)[0] > 0) == (gap.p_value < 0.05)
+            alarms[metric] += limits(gap)[0] > 0
+    assert {metric: n for metric, n in alarms.items() if n > 0.1 * runs} == {}
+
+
+def test_a_skewed_truth_is_no_difference_of_explained_variance() -> None:
+    """.24 of these intervals exclude equality with the variance of each group's own truth alone, now .02."""
+    rng = np.random.default_rng(2)
+    group = np.repeat([0, 1], [40, 600])
+    alarms = 0
+    for _ in range(80):
+        truth = rng.lognormal(0, 1, group.size)
+        found = estimates(table_of(truth, truth + rng.normal(0, 0.5, group.size), group))["r2"]
+        alarms += limits(between("m", found, rng, level=0.95, least=10))[0] > 0
+    assert alarms <= 7
+
+
+def test_a_small_groups_variance_is_at_least_that_of_all_only_where_errors_are_skewed() -> None:
+    rng = np.random.default_rng(1)
+    group = np.repeat([0, 1], [40, 600])
+    truth = rng.normal(10, 2, group.size)
+    for errors, few in ((rng.normal(0, 1, group.size), False), (rare_and_large(rng, group.size), True)):
+        errors[group == 0] = errors[group == 0].clip(-1, 1)
+        table = table_of(truth, truth + errors, group)
+        for metric in ("mean_error", "mean_absolute_error", "root_mean_squared_error", "r2"):
+            assert estimates(table)[metric].thin.tolist() == [few, False], metric
+        deviation = estimates(table)["mean_error"].deviation[0]
+        within = float(np.sqrt(((errors - table.errors["e"][group]) ** 2).sum() / 638))
+        own = float(np.std(errors[group == 0], ddof=1))
+        assert deviation == pytest.approx((within if few else own) / np.sqrt(40), rel=1e-9)
+
+
 def test_the_standard_error_of_a_standardized_difference_is_the_bootstraps() -> None:
     """A large difference: with the deviation of all rows taken as known it would be .10, where it is .07."""
     rng = np.random.default_rng(13)
@@ -379,3 +437,43 @@ def test_intersections_and_gates() -> None:
     evidence = run({"adapter": "logged", "prediction": "yhat"}, data, checks=[FAIR], gates=[gate])
     assert evidence.verdict == "pass"
     assert find(evidence, "r2", "sex & race", "F & C").status == "ok"
+
+
+def scores_of(values: Floats, group: NDArray[np.int64], groups: int) -> ScoreTable:
+    """Predicted values of equally weighted rows."""
+    scores, at = np.unique(values, return_inverse=True)
+    n = np.bincount(group, minlength=groups)
+    truth = np.full(len(values), 2)
+    rows = np.column_stack([np.zeros_like(n), np.zeros_like(n), n])
+    names = tuple(f"g{i}" for i in range(groups))
+    cells, parts = (group, truth, at), tuple((name,) for name in names)
+    return ScoreTable(
+        "g", names, scores, rows, np.zeros_like(n), True, cells, np.ones(len(values)), np.ones(groups), parts
+    )
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0])
+def test_distances_of_many_groups_hold_the_truth(monkeypatch: pytest.MonkeyPatch, shift: float) -> None:
+    """On the coarsest grid, with the fewest draws: 30 samples, so that .83 is within chance of .95."""
+    monkeypatch.setattr(_regression_distributions, "_MOST_DRAWN", 0)
+    rng, groups = np.random.default_rng(5), 20
+    truth = {"kolmogorov_smirnov": 2 * stats.norm.cdf(shift / 2) - 1, "wasserstein": shift}
+    held, alarms = dict.fromkeys(truth, 0), 0
+    for _ in range(30):
+        group = np.repeat(np.arange(groups), 30)
+        table = scores_of(rng.normal(size=len(group)) + shift * (group == 0), group, groups)
+        for said in _regression_distributions.distances(table, rng, level=0.95, least=10):
+            low, high = limits(said)
+            held[said.metric] += low <= truth[said.metric] <= high
+            assert said.p_value is not None
+            alarms += said.p_value <= 0.05
+    assert min(held.values()) >= 25
+    assert (alarms <= 10) if shift == 0 else (alarms >= 50)
+
+
+def test_two_hundred_groups_are_quick(audit: Audit) -> None:
+    rng = np.random.default_rng(6)
+    frame = pd.DataFrame({"g": np.arange(6_000) % 190, "y": rng.normal(size=6_000)})
+    evidence = audit(frame.assign(yhat=rng.normal(size=6_000)), FAIR, sensitive=["g"])
+    assert find(evidence, "wasserstein", "g").value is not None
+    assert evidence.timing.checks[FAIR] < 15

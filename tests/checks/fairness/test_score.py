@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from fairwitness.audit.evidence import Evidence, Measurement
 from fairwitness.checks.fairness._score_cells import Cells, bins
 from fairwitness.checks.fairness._score_distances import of_scores
-from fairwitness.checks.fairness._score_means import difference, standardized
+from fairwitness.checks.fairness._score_means import difference, of_groups, standardized
 from fairwitness.checks.fairness._score_roc import furthest, of_ranking, rates_of
 
 Audit = Callable[..., Evidence]
@@ -299,6 +299,66 @@ def test_equal_groups_raise_few_false_alarms(groups: int) -> None:
     for metric, gaps in simulated((0.0,) * groups, (1.0,) * groups, 40, 50).items():
         assert share(gaps, lambda interval, _: interval.low > 0) <= 7 / 50, metric
         assert share(gaps, lambda _, p: p < 0.05) <= 8 / 50, metric
+
+
+def rows_of(group: npt.NDArray[np.int64], y: npt.NDArray[np.int64], score: Floats) -> Cells:
+    at = [(score[(group == g) & (y == 1)], score[(group == g) & (y == 0)]) for g in range(int(group.max()) + 1)]
+    return cells(at)
+
+
+def calibrated(rng: np.random.Generator) -> Cells:
+    score = rng.uniform(0.01, 0.03, 1050).round(4)
+    return rows_of(np.repeat([0, 1], [50, 1000]), (rng.random(1050) < score).astype(int), score)
+
+
+def two_valued(rng: np.random.Generator) -> Cells:
+    y = (rng.random(1060) < 0.4).astype(int)
+    return rows_of(np.repeat([0, 1], [60, 1000]), y, np.where(rng.random(1060) < 0.02, 0.9, 0.1))
+
+
+def separated(rng: np.random.Generator) -> Cells:
+    y = np.append(np.arange(50) < 12, rng.random(500) < 0.25).astype(int)
+    return rows_of(np.repeat([0, 1], [50, 500]), y, stats.norm.cdf(rng.normal(4 * y - 0.5, 1)).round(4))
+
+
+@pytest.mark.parametrize(
+    ("draw", "metric"),
+    [
+        (calibrated, "calibration_gap"),
+        (two_valued, "mean_score"),
+        (two_valued, "mean_score_positives"),
+        (two_valued, "mean_score_negatives"),
+        (separated, "mean_score_positives"),
+    ],
+)
+def test_rare_values_in_a_small_group_are_no_difference(
+    draw: Callable[[np.random.Generator], Cells], metric: str
+) -> None:
+    """Of equal groups; with each group's own variance .24 to .68 of these have an interval or p-value that says so."""
+    rng = np.random.default_rng(0)
+    alarms = np.zeros(2)
+    for _ in range(60):
+        given = draw(rng)
+        gaps = [difference(given, metric, rng, 0.95, 10)]
+        gaps += [standardized(given, rng, 0.95, 10)] if metric == "mean_score" else []
+        for gap in gaps:
+            assert gap.interval is not None
+            assert gap.p_value is not None
+            assert (gap.interval.low > 0) == (gap.p_value < 0.05)
+            alarms[gap is not gaps[0]] += gap.interval.low > 0
+    assert (alarms <= 5).all()
+
+
+def test_a_group_without_a_rare_positive_can_be_calibrated() -> None:
+    """Fifty rows of scores near .02 have no positive in more than a third of samples."""
+    score = np.linspace(0.01, 0.03, 50)
+    both = (np.array([]), score), (np.full(20, 0.02), np.linspace(0.01, 0.03, 980))
+    small, _ = of_groups(cells(list(both)), "calibration_gap", 0.95, 10, None)
+    assert small.value == pytest.approx(0.02)
+    assert small.interval is not None
+    assert small.interval.low < 0
+    deviation = np.sqrt((score * (1 - score)).mean() / 49)
+    assert small.interval.high >= 0.02 - float(stats.t.ppf(0.025, 49)) * deviation - 1e-12
 
 
 def test_groups_of_other_scores_and_equal_curves_have_no_abroca() -> None:

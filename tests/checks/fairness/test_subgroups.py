@@ -427,3 +427,11 @@ def test_the_order_of_the_rows_says_nothing(search: Callable[..., CheckResult], 
     shuffled = frame.sample(frac=1, random_state=0)
     one, other = (search(rows, data={"weight": weight}) for rows in (frame, shuffled))
     assert one.measurements == other.measurements
+
+
+@pytest.mark.parametrize("features", ["y", ["age", "y"]])
+def test_the_target_is_no_feature(audit: Audit, features: Any) -> None:
+    frame = pd.DataFrame({"age": [1, 2] * 100, "sex": ["F", "M"] * 100, "y": [0, 1] * 100, "yhat": [0, 1] * 100})
+    (result,) = audit(frame, CHECK, sensitive=["sex"], positive=1, options={"features": features}).checks
+    assert result.reason is not None
+    assert (result.reason.code, result.reason.params) == ("target_is_no_feature", {"column": "y"})
