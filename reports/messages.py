@@ -29,6 +29,7 @@ SENTENCES: dict[str, str] = {
     "artifact_missing": "The check needs {artifact}, which this model and these data do not give.",
     "no_such_capability": "The check needs the capability {capability}, which the adapter {adapter} does not have.",
     "missing_extra": "The check needs an extra that is not installed: pip install 'fairwitness[{extra}]'.",
+    "text_too_long": "A text has {found} tokens, and the model reads {limit} at most.",
     "members_differ": (
         "A classifier that never asks the model tells training rows from audited rows (area {auc}, at least {low}): "
         "the two sets differ of themselves, so an attack's success would not be a leak."
@@ -42,17 +43,25 @@ SENTENCES: dict[str, str] = {
         "A comparison needs two groups of {attribute} that are large enough; there are {estimable}."
     ),
     "features_not_read": "The audit reads no features. Of logged predictions it reads those listed in data.features.",
+    "target_is_no_feature": (
+        "{column} is the target, which cannot be a feature of subgroups: what is to be predicted is not known when "
+        "people are told apart."
+    ),
+    "too_many_thresholds": (
+        "{attribute} has {groups} groups that are large enough; thresholds of their own are sought for {limit} at most."
+    ),
     "clustered": (
         "The rows of one {column} are not independent, and this check’s intervals would be too narrow: it does not "
         "take clusters into account."
     ),
     "no_reference": "{attribute} has no group {reference}, which the plan names as the reference.",
     "needs_labels_and_decisions": (
-        "The check needs the columns of the labels and of the decisions, as many of one as of the other (options "
-        "labels and decisions); {labels} and {decisions} are named."
+        "The check needs the columns of the labels, each once, and as many of decisions (options labels and "
+        "decisions); {labels} and {decisions} are named."
     ),
     "not_yes_or_no": "{column} holds {found}; a label of several is 1 or 0, true or false.",
     "not_numeric": "{column} is {found}; numbers are needed.",
+    "not_text": "{column} is {found}; texts are needed.",
     "column_type": "{column} holds nested values.",
     "train_columns_differ": "The training data have other columns ({columns} of them).",
     "train_types_differ": (
@@ -78,6 +87,7 @@ SENTENCES: dict[str, str] = {
         "A false positive rate of {fpr} needs {needed} non-members to fix a threshold, and there are {found}."
     ),
     "no_answer": "The model gave no answer for these rows.",
+    "rows_left_out": "{rows} rows are left out, so the gate cannot pass.",
     "rows_unanswered": "The model gave no answer for {rows} rows, which are left out, so the gate cannot pass.",
     "unknown_decisions": (
         "The model never decides for the positive label {positive}, and decides for labels that the target does not "
@@ -105,10 +115,14 @@ SENTENCES: dict[str, str] = {
     "not_weightable": "{type} takes no weights of rows when it is fitted, which the search for a fairer model needs.",
     "rows_not_held": "The check needs all rows in memory, and of {rows} rows {held} are held.",
     "values_too_large": "Values spread over more than {limit}, too far to compute with.",
+    "single_items": (
+        "Every list has a single item, which ranks nothing. Does the column that tells lists apart number the rows?"
+    ),
     "no_list": "These rows belong to no list: the column that tells lists apart has no value.",
     "merit_not_positive": "The mean of what merit is measured by is not above 0, so there is no ratio to it.",
     "absent_from_top": "Nobody of {group} is in the top {k}, so the logarithm of its share is undefined.",
     "needs_columns": "The plan does not say which columns of the data these options of the check are: {options}.",
+    "no_user_or_item": "These rows name no user, or no item.",
     "not_of_user_or_item": (
         "{attribute} is the same neither in all rows of a user nor in all rows of an item, so it makes no groups of "
         "either."
@@ -147,6 +161,9 @@ TERMS: dict[str, str] = {
     "users": "users",
     "items": "items",
     "lists": "lists",
+    "texts": "texts",
+    "texts with neutral words": "texts with neutral words",
+    "sentences": "sentences",
     "binary": "binary classification",
     "multiclass": "classification with several classes",
     "classification": "classification",
@@ -212,6 +229,10 @@ ACCESS: dict[str, str] = {
     "labels": "decisions only",
     "values": "predicted values",
     "logged": "logged predictions",
+    "texts": "texts and their probabilities",
+    "text": "texts that it writes",
+    "tokens": "probabilities of tokens",
+    "embeddings": "embeddings of texts",
     "gradients": "scores, decisions and gradients",
     "none": "no model",
 }
@@ -229,6 +250,21 @@ FACTS: dict[str, str] = {
     "link": "Link",
     "gradients of": "Gradients of",
     "weights_sha256": "SHA-256 of the weights",
+    "architecture": "Architecture",
+    "model task": "Task of the model",
+    "tokenizer": "Tokenizer",
+    "processor": "Processor",
+    "max_length": "Longest text in tokens",
+    "reads": "Reads the columns",
+    "generation": "How texts are drawn",
+    "embedding": "Embedding",
+    "weights files": "Files of weights",
+    "revision": "Revision",
+    "served": "Served",
+    "endpoint": "Endpoint",
+    "logprobs": "Log-probabilities",
+    "rows in a request": "Rows in a request",
+    "texts without an answer that fits": "Texts without an answer that fits",
 }
 
 
