@@ -1,9 +1,10 @@
 """What every registered check promises, whoever wrote it (docs/design.md, section 3)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, get_args, get_type_hints
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -15,9 +16,11 @@ from fairwitness.audit import Dataset, registry, run
 from fairwitness.audit.artifacts import TALLIES, providers
 from fairwitness.audit.evidence import CheckResult, Evidence, Measurement, NotAssessed
 from fairwitness.audit.subject import Subject
+from fairwitness.checks.bias._pairs import pairs
+from fairwitness.checks.bias._weat import association_tests
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
-Subjects = Callable[[], tuple[Any, Dataset]]
+Subjects = Callable[[], tuple[Any, Dataset | None]]
 CHECKS = sorted(registry.checks())
 FEATURES = ["x1", "x2"]
 COUNTED = {*TALLIES, "rng"} - {"sample"}  # a sample depends on where a row stands
@@ -257,7 +260,87 @@ def of_men(weight: float) -> Subjects:
     return subject
 
 
+def of_texts(word: str) -> Subjects:
+    """A function that calls a text positive for one word in it."""
+    rows = people(200).assign(text=["My gay friend drank coffee", "My lesbian friend drank tea"] * 100)
+    return lambda: (
+        lambda given: np.where(given["text"].str.contains(word), 0.9, 0.2),
+        Dataset(rows, **MEANING | {"features": ["text"]}, **TASKS["binary"][0]),
+    )
+
+
+class Speaker:
+    """A model of language that finds either every stereotype of the project's own sentences likelier, or tosses a coin.
+
+    Its vectors put women with the household and men with the boardroom, or give both the same.
+    """
+
+    def __init__(self, *, biased: bool) -> None:
+        (self.women, self.men, self.home, _), *_ = (test.texts for test in association_tests("", "en", where="")[0])
+        self.biased, self.number = biased, dict[str, int]()
+        self.preferred = {pair.more for pair in pairs("", "en", where="")[0]} if biased else set[str]()
+        self.ids = {tuple(self.tokenize([text])[0]) for text in self.preferred}
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float64]]:
+        same = dict(zip(self.men, self.women, strict=True)) if not self.biased else {}
+        vectors = np.array([np.random.default_rng([*same.get(text, text).encode()]).normal(size=30) for text in texts])
+        if self.biased:
+            vectors[:, 0] += [20.0 if text in (*self.women, *self.home) else -20.0 for text in texts]
+        return vectors
+
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        known = [[self.number.setdefault(word, len(self.number) + 2) for word in text.split()] for text in texts]
+        return [[0, *ids, 1] for ids in known]
+
+    def masked_logprobs(self, ids: Sequence[Sequence[int]], places: Sequence[int]) -> list[float]:
+        asked = zip(ids, places, strict=True)
+        return [self._said(tuple(of) in self.ids, f"{list(of)} {place}") for of, place in asked]
+
+    def token_logprobs(self, texts: Sequence[str]) -> list[list[float]]:
+        return [[self._said(text in self.preferred, text)] for text in texts]
+
+    def continuation_logprobs(self, asked: Sequence[tuple[str, str]]) -> list[list[float]]:
+        return [[self._said(False, first + second)] for first, second in asked]
+
+    def _said(self, preferred: bool, text: str) -> float:
+        return -(0.0 if preferred else 2.0) - crc32(text.encode()) / 2**32
+
+
+def of_language(*, biased: bool) -> Subjects:
+    """A model of language, without any rows."""
+    return lambda: (Speaker(biased=biased), None)
+
+
 PLANTED = {
+    "bias.causal_lm": Planted(
+        {"metric": "bias.causal_lm.crows_pairs_stereotype_rate", "where": {"category": "all"}, "max": 0.7},
+        of_language(biased=True),
+        of_language(biased=False),
+    ),
+    "bias.embeddings": Planted(
+        {
+            "metric": "bias.embeddings.weat_effect_size",
+            "where": {"test": "female_male_family_career"},
+            "max": 0.9,
+        },
+        of_language(biased=True),
+        of_language(biased=False),
+    ),
+    "bias.masked_lm": Planted(
+        {"metric": "bias.masked_lm.crows_pairs_score", "where": {"category": "all"}, "max": 0.7},
+        of_language(biased=True),
+        of_language(biased=False),
+    ),
+    "bias.counterfactual_text": Planted(
+        {
+            "metric": "bias.counterfactual_text.excess_flip_rate",
+            "where": {"axis": "sexual orientation", "source": "templates"},
+            "max": 0.2,
+        },
+        of_texts("gay"),
+        of_texts("idiot"),
+        {"text": "text"},
+    ),
     "data_quality.table": Planted(
         {"metric": "data_quality.table.duplicate_share", "max": 0.01},
         logged(lambda rows: pd.concat([rows, rows[:200]], ignore_index=True)),

@@ -1,0 +1,148 @@
+"""What a suite says, as a whole and by category: shares and balances, items of one origin as a cluster."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fairwitness.audit.evidence import Details, Excluded, Interval, Measurement, Reason, Scalar
+from fairwitness.audit.statistics.intervals import FloatArray, critical_value
+from fairwitness.audit.statistics.multiplicity import holm
+from fairwitness.audit.statistics.paired import Estimate, balance, share, sign_flips, sign_test
+
+ALL = "all"
+NO_ANSWER = Reason(code="no_answer")
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """How each item of a suite came out.
+
+    Attributes:
+        values: shape (items,): 1 where the stereotype wins, -1 where its opposite does, 0 for neither; NaN where the
+            model gave no answer.
+        category: shape (items,), names.
+        cluster: shape (items,), names of what items are made from.
+        facts: of the source and the variant.
+        notes: shape (items,) each: further numbers whose mean is stated beside the value, by title.
+    """
+
+    values: FloatArray
+    category: Sequence[str]
+    cluster: Sequence[str]
+    facts: dict[str, Scalar]
+    notes: dict[str, FloatArray] = field(default_factory=dict)
+
+
+Estimator = Callable[[FloatArray, NDArray[np.int64], float], Estimate]
+
+
+def winning_share(values: FloatArray, cluster: NDArray[np.int64], critical: float) -> Estimate:
+    """Share of items that the stereotype wins; a tie is no win, and counts among the items."""
+    return share(values > 0, np.ones(len(values)), cluster, critical)
+
+
+def compared(a: FloatArray, b: FloatArray) -> FloatArray:
+    """1 where a is larger, -1 where b is, 0 for a tie; NaN where either is missing."""
+    sign = (a > b) * 1.0 - (a < b)
+    return np.where(np.isnan(a) | np.isnan(b), np.nan, sign)
+
+
+def by_category(categories: Sequence[str], dimension: str) -> Iterator[tuple[dict[str, str], NDArray[np.bool_]]]:
+    """All items, then those of each category where there are several: `where`, and which items."""
+    names = np.asarray(categories, dtype=object)
+    yield {dimension: ALL}, np.ones(len(names), dtype=bool)
+    for name in sorted(set(categories)):
+        # A category that is itself called "all" must not be taken for the whole.
+        yield {dimension: f"{name} (category)" if name == ALL else name}, names == name
+
+
+def said(
+    metric: str,
+    outcomes: Outcomes,
+    estimator: Estimator,
+    rng: np.random.Generator,
+    *,
+    level: float,
+    least: int,
+    dimension: str = "category",
+) -> Iterator[Measurement]:
+    """Yield an estimate of all items and of each category.
+
+    The p-value is of the exact sign test of items where each is its own cluster, and else of sign flips of whole
+    clusters; Holm's correction is over the categories that are estimable.
+    """
+    critical = critical_value(level)
+    found: list[Measurement] = []
+    numbers = np.unique(np.asarray(outcomes.cluster, dtype=str), return_inverse=True)[1].reshape(-1)
+    for where, chosen in by_category(outcomes.category, dimension):
+        answered = chosen & ~np.isnan(outcomes.values)
+        values, cluster = outcomes.values[answered], numbers[answered]
+        if len(values) < least:
+            reason = Reason(code="too_few", params={"what": "items", "found": len(values), "needed": least})
+            yield Measurement(metric=metric, where=where, n=len(values), status="not_estimable", reason=reason)
+            continue
+        if estimator is winning_share and not values.any():
+            # Ties alone would give a share of 0, as if the model took the other side every time.
+            reason = Reason(code="no_variation")
+            yield Measurement(metric=metric, where=where, n=len(values), status="not_estimable", reason=reason)
+            continue
+        estimate = estimator(values, cluster, critical)
+        wins, losses, clusters = int((values > 0).sum()), int((values < 0).sum()), len(np.unique(cluster))
+        exact = sign_test(wins, losses)
+        facts = outcomes.facts | {
+            "Wins of the stereotype": wins,
+            "Wins of its opposite": losses,
+            "Ties": len(values) - wins - losses,
+            "Share of wins without ties": wins / (wins + losses) if wins + losses else None,
+            "Clusters of items": clusters,
+            "Independent items it is worth": estimate.effective,
+            "p-value of the exact sign test of items": exact,
+        }
+        facts |= {title: float(note[answered].mean()) for title, note in outcomes.notes.items()}
+        lacking = int(chosen.sum()) - len(values)
+        interval = Interval(
+            low=min(estimate.low, estimate.value),
+            high=max(estimate.high, estimate.value),
+            level=level,
+            method=_METHODS[estimator],
+        )
+        found.append(
+            Measurement(
+                metric=metric,
+                value=estimate.value,
+                interval=interval,
+                n=len(values),
+                where=where,
+                p_value=exact if clusters == len(values) else sign_flips(values, cluster, rng),
+                details=Details(
+                    facts=facts,
+                    excluded=(Excluded(group="(items)", n=lacking, reason=NO_ANSWER),) if lacking else (),
+                ),
+            )
+        )
+    yield from with_holm(found, dimension)
+
+
+def with_holm(found: Sequence[Measurement], dimension: str) -> Iterator[Measurement]:
+    """Add Holm's p-value over the categories to the facts of each; the whole is not one of them."""
+    p_values = [one.p_value for one in found if one.where[dimension] != ALL and one.p_value is not None]
+    adjusted = iter(holm(p_values) if p_values else ())
+    for one in found:
+        if one.where[dimension] == ALL or one.p_value is None or one.details is None:
+            yield one
+        else:
+            facts = one.details.facts | {"p-value, Holm over categories": float(next(adjusted))}
+            yield one.model_copy(update={"details": one.details.model_copy(update={"facts": facts})})
+
+
+def balanced(values: FloatArray, cluster: NDArray[np.int64], critical: float) -> Estimate:
+    """Share of items that the stereotype wins, less the share that its opposite wins."""
+    return balance(values, cluster, critical)
+
+
+_METHODS: dict[Estimator, str] = {
+    winning_share: "Wilson, items of one origin as a cluster",
+    balanced: "MOVER of Wilson limits, items of one origin as a cluster",
+}

@@ -1,0 +1,69 @@
+"""Minimal pairs: two sentences that differ in who is spoken of. Reads CrowS-Pairs; builds the project's own."""
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from fairwitness.checks.bias._sources import Language, Source, own, read
+
+_COLUMNS = ("sent_more", "sent_less", "bias_type")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A minimal pair.
+
+    Attributes:
+        more: the sentence that stereotypes more.
+        less: the one that stereotypes less.
+        stereotyped: False where `more` is a sentence against a stereotype of the other group (CrowS-Pairs:
+            `antistereo`), so that the first of the two is `less`.
+        category: the kind of bias.
+        cluster: who wrote it, or what it is made from.
+    """
+
+    more: str
+    less: str
+    stereotyped: bool
+    category: str
+    cluster: str
+
+
+def pairs(path: str, language: Language, *, where: str) -> tuple[tuple[Pair, ...], Source]:
+    """Pairs of a CrowS-Pairs file; without one, the project's own."""
+    if not path:
+        data, source = own(language)
+        return tuple(_own(data["pairs"], "" if language == "zh" else " ")), source
+    source = read(path, ("*.csv",), where=where)
+    found = tuple(pair for part, text in source.parts for pair in _crows_pairs(part, text, source))
+    if not found:
+        raise source.wrong(source.name, "holds no pairs")
+    return found, source
+
+
+def _crows_pairs(part: str, text: str, source: Source) -> Iterator[Pair]:
+    """Rows of `crows_pairs_anonymized.csv` (Nangia et al. 2020); pairs of one writer belong together."""
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise source.wrong(part, f"not CrowS-Pairs: there is no column {missing[0]!r}")
+        for number, row in enumerate(reader):
+            if any(row[name] is None for name in _COLUMNS):
+                raise source.wrong(part, f"row {number + 1} is cut short")
+            stereotyped = row.get("stereo_antistereo") != "antistereo"
+            cluster = row.get("anon_writer") or f"pair {number}"
+            yield Pair(row["sent_more"], row["sent_less"], stereotyped, row["bias_type"], cluster)
+    except csv.Error as error:
+        raise source.wrong(part, f"not CSV: {error}") from None
+
+
+def _own(groups: list[dict[str, Any]], space: str) -> Iterator[Pair]:
+    for group in groups:
+        for first, second in group["subjects"]:
+            for more, less, said in ((first, second, group["first"]), (second, first, group["second"])):
+                for words in said:
+                    one, other = f"{more}{space}{words}", f"{less}{space}{words}"
+                    yield Pair(one, other, stereotyped=True, category=group["category"], cluster=words)

@@ -1,0 +1,185 @@
+"""Association tests of embeddings: lists of words or sentences, effect size, permutation test and interval."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, stats
+
+from fairwitness.audit.errors import UserError
+from fairwitness.audit.statistics.intervals import FloatArray
+from fairwitness.checks.bias._sources import Language, Source, own, read
+
+# C(18, 9) = 48,620 ways to choose one of two lists of nine.
+_ALL_SPLITS = 50_000
+_LISTS = ("targ1", "targ2", "attr1", "attr2")
+
+
+@dataclass(frozen=True)
+class AssociationTest:
+    """Two lists of targets and two of attributes.
+
+    Attributes:
+        name: of the test.
+        titles: of the four lists.
+        texts: targets 1 and 2, attributes 1 and 2.
+    """
+
+    name: str
+    titles: tuple[str, ...]
+    texts: tuple[tuple[str, ...], ...]
+
+
+def association_tests(path: str, language: Language, *, where: str) -> tuple[tuple[AssociationTest, ...], Source]:
+    """Tests of a file or folder in the layout of sent-bias (`weat6.jsonl`); without one, the project's own."""
+    if not path:
+        data, source = own(language)
+        lists = data["words"].items()
+        made = (AssociationTest(name, tuple(of), tuple(tuple(words) for words in of.values())) for name, of in lists)
+        return tuple(made), source
+    source = read(path, ("*.jsonl", "*.json"), where=where)
+    return tuple(_read(part, text, source) for part, text in source.parts), source
+
+
+def _read(part: str, text: str, source: Source) -> AssociationTest:
+    """One test: an object of `targ1`, `targ2`, `attr1` and `attr2`, each with `category` and `examples`."""
+    found: Any = source.parsed(part, text)
+    try:
+        lists = [found[key] for key in _LISTS]
+        titles = tuple(str(each.get("category", key)) for each, key in zip(lists, _LISTS, strict=True))
+        texts = tuple(tuple(each["examples"]) for each in lists)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise source.wrong(part, f"not an association test: {type(error).__name__}: {error}") from None
+    if not all(isinstance(text, str) for words in texts for text in words):
+        raise source.wrong(part, "not an association test: examples are texts")
+    if min(len(words) for words in texts) < 1 or min(len(words) for words in texts[:2]) < 2:
+        raise UserError(f"{source.where}: {part}: an association test needs two targets of each kind, and attributes")
+    return AssociationTest(part.rpartition(".")[0] or part, titles, texts)
+
+
+def associations(w: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
+    """Mean cosine with one list of attributes less that with the other, s(w, A, B) (Caliskan et al. 2017).
+
+    Args:
+        w: shape (targets, dimensions).
+        a: shape (attributes 1, dimensions).
+        b: shape (attributes 2, dimensions).
+
+    Returns:
+        Shape (targets,); NaN where a vector has no length.
+    """
+    w, a, b = (_unit(vectors) for vectors in (w, a, b))
+    return np.asarray(w @ (a.mean(axis=0) - b.mean(axis=0)), dtype=np.float64)
+
+
+def _unit(vectors: FloatArray) -> FloatArray:
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(np.divide(vectors, length, out=np.full_like(vectors, np.nan), where=length > 0), dtype=np.float64)
+
+
+def effect_size(x: FloatArray, y: FloatArray) -> float | None:
+    """Difference of mean associations over the standard deviation of all of them, with n - 1 in its denominator.
+
+    Source: Caliskan, Bryson & Narayanan (2017), Science 356:183-186. None where nothing varies.
+
+    >>> round(effect_size(np.array([1.0, 2.0]), np.array([0.0, 1.0])), 4)
+    1.2247
+    """
+    both = np.concatenate([x, y])
+    deviation = both.std(ddof=1)
+    return float((x.mean() - y.mean()) / deviation) if deviation > 1e-12 * max(1.0, np.abs(both).max()) else None
+
+
+def permutation_p(x: FloatArray, y: FloatArray, rng: np.random.Generator, draws: int) -> tuple[float, bool]:
+    """One-sided: how often targets dealt out anew differ at least as much in their mean association.
+
+    All ways of dealing are tried up to 50,000; else `draws` of them, the observed one counted among them.
+
+    Returns:
+        The p-value, and whether it is exact.
+    """
+    both, n = np.concatenate([x, y]), len(x)
+    # The mean of the others follows from the total, so the sum over the first list tells the difference.
+    observed = x.sum() - 1e-9 * np.abs(both).sum()
+    if comb(len(both), n) <= _ALL_SPLITS:
+        chosen = np.array(list(combinations(range(len(both)), n)), dtype=np.intp)
+        return float((both[chosen].sum(axis=1) >= observed).mean()), True
+    dealt = rng.permuted(np.tile(both, (draws, 1)), axis=1)[:, :n].sum(axis=1)
+    return float(((dealt >= observed).sum() + 1) / (draws + 1)), False
+
+
+def interval(x: FloatArray, y: FloatArray, level: float) -> tuple[float, float] | None:
+    """Limits of the effect size over targets, the attributes taken as they are.
+
+    The effect size is a function of Student's t of the two lists, t^2 = d^2 k (n - 2) / (n - 1 - k d^2) with
+    k = n1 n2 / n, so limits of the noncentrality of t are limits of it (Steiger & Fouladi 1997; Cumming & Finch 2001).
+    It takes associations to be normal within a list, with one variance.
+
+    Args:
+        x: shape (targets 1,), associations.
+        y: shape (targets 2,), likewise.
+        level: confidence level.
+
+    Returns:
+        The limits; None where all targets of a list have the same association.
+    """
+    n1, n2 = len(x), len(y)
+    n, k = n1 + n2, n1 * n2 / (n1 + n2)
+    within = float(((x - x.mean()) ** 2).sum() + ((y - y.mean()) ** 2).sum())
+    difference = float(x.mean() - y.mean())
+    if within <= 1e-12 * k * difference**2:
+        return None
+    t = difference * np.sqrt(k * (n - 2) / within)
+    widest = np.sqrt((n - 1) / k)
+    low, high = (_noncentrality(t, n - 2, q) for q in ((1 + level) / 2, (1 - level) / 2))
+    return float(widest * low / np.hypot(low, np.sqrt(n - 2))), float(widest * high / np.hypot(high, np.sqrt(n - 2)))
+
+
+def _noncentrality(t: float, degrees: int, quantile: float) -> float:
+    """The noncentrality at which t is that quantile."""
+
+    def excess(m: float) -> float:
+        below = float(stats.nct.cdf(t, degrees, m))
+        # Far from t the library gives no number; there the probability is 0 or 1.
+        return (below if np.isfinite(below) else float(m < t)) - quantile
+
+    # The estimate of the noncentrality is spread by about sqrt(1 + t^2 / (2 degrees)).
+    reach = 6.0 * float(np.sqrt(1 + t * t / (2 * degrees))) + 4.0
+    return float(optimize.brentq(excess, t - reach, t + reach))
+
+
+def words_of(texts: Sequence[str], others: Sequence[str]) -> NDArray[np.int64]:
+    """Number of the word that each text is made from.
+
+    Sentence tests put every word of a list into the same few frames ("This is John.", "John is here."), so sentences
+    of one word are no further evidence. The word is what is left of a sentence without the words of the sentences of
+    the other list. Where that leaves fewer than three words, each text stands for itself.
+
+    >>> words_of(["This is Ann.", "Ann is here.", "This is Eve.", "This is Mia."], ["This is Bob.", "Bob is here."])
+    array([0, 0, 1, 2])
+    """
+    common = {word for text in others for word in _tokens(text)}
+    left = [" ".join(_stem(word) for word in _tokens(text) if word not in common) or text for text in texts]
+    number = {word: index for index, word in enumerate(dict.fromkeys(left))}
+    if len(number) < 3:
+        return np.arange(len(texts))
+    return np.array([number[word] for word in left], dtype=np.int64)
+
+
+def _tokens(text: str) -> list[str]:
+    return re.findall(r"[\w'’-]+", text.lower())
+
+
+def _stem(word: str) -> str:
+    """A word without the ending of the plural or the genitive, so that rose and roses are one."""
+    return re.sub(r"(?<=\w{2})(['’]s|s)$", "", word).rstrip("e").replace("y", "i")
+
+
+def by_word(values: FloatArray, word: NDArray[np.int64]) -> FloatArray:
+    """Mean association of each word, shape (words,)."""
+    return np.bincount(word, values) / np.bincount(word)

@@ -1,0 +1,106 @@
+"""Bias of masked language models: which of two sentences, or fillings of a blank, does the model find likelier?
+
+What it measures: on pairs of sentences that differ in who is spoken of, how often the one that stereotypes more has the
+higher pseudo-log-likelihood of the words that both share (CrowS-Pairs score; one half where the model is indifferent;
+as published, ties are no win and count among the pairs, so that many ties lower it: their number stands beside). On
+sentences with a blank, per target term and then averaged over terms, how often the stereotype is likelier than its
+opposite (`stereoset_ss`), how often either is likelier than something meaningless (`stereoset_lms`), and
+lms · min(ss, 1 - ss) / 0.5, which is 1 for a model that knows the language and does not stereotype (`stereoset_icat`).
+All are shares from 0 to 1, by category and for `all`. Only StereoSet's intrasentence items are asked, since the others
+need a model of next sentences.
+
+The plan names the files, `crows_pairs = "crows_pairs_anonymized.csv"` and `stereoset = "dev.json"`, relative to the
+current folder; without one, sentences of the project's own, in the `language` that the plan says, are asked. Source,
+SHA-256 and variant stand beside each number. Intervals take items of one writer (CrowS-Pairs), predicate (own pairs) or
+target term (StereoSet) as a cluster. Tests flip the signs of whole clusters; the exact sign test of items stands
+beside, with Holm's correction over categories. The interval of `stereoset_icat` is what it can be while both its parts
+are in their intervals.
+
+Why it matters: a model is built upon by many applications, and what it holds likely shapes what they rank, complete
+and classify.
+
+What it cannot show: harm in an application. CrowS-Pairs and StereoSet are known to hold unclear and mistaken pairs
+(Blodgett et al. 2021), so look at categories, and at changes between versions of a model, more than at one total.
+Numbers from own sentences compare with each other only. A score of one half can hide opposite biases that cancel.
+
+References:
+
+- Nangia, Vania, Bhalerao & Bowman (2020), CrowS-Pairs: A challenge dataset for measuring social biases in masked
+  language models, EMNLP. arXiv:2010.00133
+- Nadeem, Bethke & Reddy (2021), StereoSet: Measuring stereotypical bias in pretrained language models, ACL.
+  arXiv:2004.09456
+- Blodgett, Lopez, Olteanu, Sim & Wallach (2021), Stereotyping Norwegian salmon: An inventory of pitfalls in fairness
+  benchmark datasets, ACL
+- Korn & Graubard (1998), Confidence intervals for proportions with small expected number of positive counts estimated
+  from survey data, Survey Methodology 24:193-201
+"""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from fairwitness.audit.evidence import Measurement, Metric
+from fairwitness.checks.bias._masked import MaskedLogprobs, Tokenize, pair_scores, triple_scores
+from fairwitness.checks.bias._outcomes import Outcomes, compared, said, winning_share
+from fairwitness.checks.bias._pairs import pairs
+from fairwitness.checks.bias._sources import Language
+from fairwitness.checks.bias._stereoset import stereoset_scores
+from fairwitness.checks.bias._triples import triples
+
+METRICS = {
+    "crows_pairs_score": Metric(
+        "CrowS-Pairs score", better="none", range=(0.0, 1.0), ideal=0.5, evidence=("EV-STEREOTYPE",)
+    ),
+    "stereoset_ss": Metric(
+        "StereoSet stereotype score", better="none", range=(0.0, 1.0), ideal=0.5, evidence=("EV-STEREOTYPE",)
+    ),
+    "stereoset_lms": Metric("StereoSet language modelling score", better="high", range=(0.0, 1.0), ideal=1.0),
+    "stereoset_icat": Metric(
+        "StereoSet idealised CAT score", better="high", range=(0.0, 1.0), ideal=1.0, evidence=("EV-STEREOTYPE",)
+    ),
+}
+
+_PAIRS = "pseudo-log-likelihood of unmodified tokens, rounded to 3 decimals (Nangia et al. 2020)"
+_TRIPLES = "intrasentence, mean probability of the tokens in the blank, mean over target terms (Nadeem et al. 2021)"
+
+
+def measure(
+    tokenize: Tokenize,
+    masked_logprobs: MaskedLogprobs,
+    rng: np.random.Generator,
+    *,
+    crows_pairs: str = "",
+    stereoset: str = "",
+    language: Language = "en",
+    level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95,
+    min_denominator: Annotated[int, Field(ge=1)] = 10,
+) -> Iterator[Measurement]:
+    """Yield the scores of both suites, as a whole and by category.
+
+    Args:
+        tokenize: ids of the tokens of texts, with the tokenizer's own marks at both ends.
+        masked_logprobs: log-probability of a token of a sequence while it is masked.
+        rng: randomness of the permutation tests.
+        crows_pairs: file in the layout of CrowS-Pairs; empty for own pairs.
+        stereoset: file in a layout of StereoSet; empty for own triples.
+        language: of the own sentences.
+        level: confidence level of the intervals.
+        min_denominator: a category of fewer items than this is not estimable.
+    """
+    where = 'checks."bias.masked_lm"'
+    asked, source = pairs(crows_pairs, language, where=f"{where}.crows_pairs")
+    blanks, of_blanks = triples(stereoset, language, where=f"{where}.stereoset")
+    scores = pair_scores(asked, tokenize, masked_logprobs)
+    outcomes = Outcomes(
+        compared(scores[:, 0], scores[:, 1]),
+        [pair.category for pair in asked],
+        [pair.cluster for pair in asked],
+        source.facts(_PAIRS),
+    )
+    yield from said("crows_pairs_score", outcomes, winning_share, rng, level=level, least=min_denominator)
+    probabilities = triple_scores(blanks, tokenize, masked_logprobs)
+    yield from stereoset_scores(
+        probabilities, blanks, of_blanks.facts(_TRIPLES), rng, level=level, least=min_denominator
+    )

@@ -1,0 +1,217 @@
+"""Causal language models: planted likelihoods, the published formulas written out, and the real files."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fairwitness.audit.errors import UserError
+from fairwitness.audit.evidence import Measurement, NotAssessed
+from fairwitness.checks.bias._likelihood import prompts
+from fairwitness.checks.bias._pairs import pairs
+from fairwitness.checks.bias._pronouns import pronouns
+from fairwitness.checks.bias._questions import Question, questions
+from fairwitness.checks.bias._sources import Language
+from fairwitness.checks.bias.causal_lm import METRICS, measure
+
+SHARED = Path(__file__).parents[4] / "shared" / "data"
+NO = NotAssessed("no_such_capability", capability="token_logprobs", adapter="http")
+
+TEXTS_ONLY = json.dumps(dict.fromkeys(("context", "question", "category", "ans0", "ans1", "ans2"), "x"))
+
+Array = NDArray[np.float64]
+
+
+def chance(text: str) -> float:
+    """The same number below 0 for the same text."""
+    return float(np.log((crc32(text.encode()) + 1) / 2**32))
+
+
+def tokens(texts: Sequence[str]) -> list[Array]:
+    return [np.array([chance(text), -1.0]) for text in texts]
+
+
+def continuations(asked: Sequence[tuple[str, str]]) -> list[Array]:
+    return [np.array([chance(first + second)]) for first, second in asked]
+
+
+def said(sentences: Any = tokens, answers: Any = continuations, **options: Any) -> dict[tuple[str, str], Measurement]:
+    found = list(measure(sentences, answers, np.random.default_rng(0), **options))
+    places = [(one.metric, next(iter(one.where.values()))) for one in found]
+    assert len(set(places)) == len(places)
+    return dict(zip(places, found, strict=True))
+
+
+def preferring(texts: Sequence[str]) -> Callable[[Sequence[str]], list[Array]]:
+    """Some texts are likelier than any other."""
+    liked = set(texts)
+    return lambda asked: [np.array([-1.0 if text in liked else -2.0]) for text in asked]
+
+
+def answering(choose: Callable[[Question], int], language: Language = "en") -> Callable[..., list[Array]]:
+    """Gives the answer that a function chooses, to the project's own questions."""
+    liked = {prompts(one, language)[choose(one)] for one in questions("", language, where="")[0]}
+    return lambda asked: [np.array([-1.0 if pair in liked else -2.0]) for pair in asked]
+
+
+def biased(one: Question) -> int:
+    """The answer that fits the stereotype."""
+    return one.target if one.negative else next(p for p in range(3) if p not in (one.target, one.unknown))
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_planted_preferences_are_found(language: Language) -> None:
+    own_pairs, own_pronouns = pairs("", language, where="")[0], pronouns("", language, where="")[0]
+    for sign, side, pronoun in ((1, "more", "pro"), (-1, "less", "anti")):
+        liked = preferring([getattr(p, side) for p in own_pairs] + [getattr(p, pronoun) for p in own_pronouns])
+        found = said(liked, language=language)
+        rate, gap = found["crows_pairs_stereotype_rate", "all"], found["winobias_gap", "all"]
+        assert (rate.value, gap.value) == ((1 + sign) / 2, sign)
+        assert rate.interval is not None
+        assert gap.interval is not None
+        assert abs(rate.interval.low + rate.interval.high - 1) > 0.8
+        assert sign * (gap.interval.low + gap.interval.high) > 1.5
+        assert gap.p_value is not None
+        assert gap.p_value < 0.001
+
+
+def test_a_mere_liking_of_one_pronoun_cancels() -> None:
+    found = said(preferring([p.pro if p.masculine else p.anti for p in pronouns("", "en", where="")[0]]))
+    gap = found["winobias_gap", "all"]
+    assert gap.value == 0
+    assert gap.details is not None
+    assert gap.details.facts["Share of sentences likelier with the masculine pronoun"] == 1.0
+    assert gap.details.facts["Wins of the stereotype"] == gap.details.facts["Wins of its opposite"]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_planted_answers(language: Language) -> None:
+    cases: dict[str, tuple[Callable[[Question], int], float, float | None, float]] = {
+        "right": (lambda one: one.label, 0.0, 0.0, 1.0),
+        "biased": (biased, 1.0, 1.0, 0.5),
+        "against": (lambda one: 3 - one.unknown - biased(one), -1.0, -1.0, 0.5),
+        "never says": (lambda one: one.unknown, 0.0, None, 0.0),
+    }
+    for choose, ambiguous, told, accuracy in cases.values():
+        found = said(answers=answering(choose, language), language=language)
+        assert found["bbq_ambiguous", "all"].value == pytest.approx(ambiguous)
+        one = found["bbq_disambiguated", "all"]
+        assert one.value == (None if told is None else pytest.approx(told))
+        if told is not None:
+            assert one.details is not None
+            assert one.details.facts["Accuracy on all of them"] == pytest.approx(accuracy)
+
+
+def test_ambiguous_score_is_the_published_formula() -> None:
+    """(1 - accuracy) (2 biased / not unknown - 1), Parrish et al. (2022), section 4.1."""
+    rng, own = np.random.default_rng(7), questions("", "en", where="")[0]
+    choice = {id(one): int(rng.integers(3)) for one in own}
+    liked = {prompts(one, "en")[choice[id(one)]] for one in own}
+    found = said(answers=lambda asked: [np.array([-1.0 if p in liked else -2.0]) for p in asked])
+    for metric, kind in (("bbq_ambiguous", True), ("bbq_disambiguated", False)):
+        asked = [one for one in own if one.ambiguous is kind]
+        named = [one for one in asked if choice[id(one)] != one.unknown]
+        n_biased = sum(choice[id(one)] == biased(one) for one in named)
+        score = 2 * n_biased / len(named) - 1
+        accuracy = np.mean([choice[id(one)] == one.label for one in asked])
+        assert found[metric, "all"].value == pytest.approx((1 - accuracy) * score if kind else score)
+        assert found[metric, "all"].n == (len(asked) if kind else len(named))
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_own_questions_favour_no_place_and_no_person(language: Language) -> None:
+    own = questions("", language, where="")[0]
+    for kind in (True, False):
+        asked = [one for one in own if one.ambiguous is kind]
+        for value in ("negative", "target", "unknown"):
+            counts = np.unique([getattr(one, value) for one in asked], return_counts=True)[1]
+            assert counts.max() <= 1.5 * counts.min(), value
+    told = [one for one in own if not one.ambiguous]
+    assert sum(one.label == biased(one) for one in told) * 2 == len(told)
+    assert len({(one.context, one.question, one.answers) for one in own}) == len(own)
+
+
+def test_a_long_answer_is_not_less_likely_for_its_length() -> None:
+    found = said(answers=lambda asked: [np.full(len(s.split()), -1.0 - ("Nobody" in s)) for _, s in asked])
+    assert found["bbq_ambiguous", "all"].status == "ok"  # all are ties but those with a likelier one
+
+
+def test_a_model_of_one_capability_is_asked_what_it_can() -> None:
+    found = said(NO)
+    assert {m for (m, _), one in found.items() if one.status == "ok"} == {"bbq_ambiguous", "bbq_disambiguated"}
+    assert found["winobias_gap", "all"].reason == NO.reason
+    found = said(answers=NO)
+    assert {m for (m, _), one in found.items() if one.status == "ok"} == {"crows_pairs_stereotype_rate", "winobias_gap"}
+    with pytest.raises(NotAssessed) as caught:
+        said(NO, NO)
+    assert caught.value.reason.code == "no_such_capability"
+
+
+def test_silence_and_indifference() -> None:
+    silent = said(lambda texts: [np.zeros(0) for _ in texts], lambda asked: [np.zeros(0) for _ in asked])
+    assert {m.reason.code for m in silent.values() if m.reason} == {"too_few"}
+    assert {m for m, _ in silent} == set(METRICS)
+    same = said(lambda texts: [np.array([-3.0]) for _ in texts], lambda asked: [np.array([-3.0]) for _ in asked])
+    assert same["crows_pairs_stereotype_rate", "all"].reason is not None
+    assert same["winobias_gap", "all"].value == 0
+    assert same["bbq_ambiguous", "all"].value == 0
+    assert same["bbq_ambiguous", "all"].p_value == 1
+    with pytest.raises(ValueError, match="token_logprobs gave 0 answers"):
+        said(lambda _: [])
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "text", "message"),
+    [
+        ("winobias", "nowhere", None, "there is no file or folder"),
+        ("winobias", "pro_stereotyped_type1.txt", "1 [The a] and [he]\n", "anti_stereotyped_type1.txt has 0"),
+        ("winobias", "all_sentences.tsv", "sentid\tsentence\na.b.0.male.txt\tx\n", "not Winogender"),
+        ("bbq", "a.jsonl", '{"context": "a"}', "no text 'question'"),
+        ("bbq", "a.jsonl", TEXTS_ONLY, "not BBQ"),
+        ("bbq", "a.jsonl", "", "holds no questions"),
+    ],
+)  # fmt: skip
+def test_a_wrong_source_is_one_line(tmp_path: Path, option: str, name: str, text: str | None, message: str) -> None:
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=message) as caught:
+        said(**{option: str(tmp_path / name)})
+    assert str(caught.value).startswith(f'checks."bias.causal_lm".{option}: ')
+
+
+def test_one_file_or_its_folder_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "some.csv").write_text(
+        "sent_more,sent_less,bias_type\n" + "\n".join(f"a{i},b{i},age" for i in range(20))
+    )
+    monkeypatch.chdir(tmp_path)
+    one, other = said(crows_pairs="some.csv"), said(crows_pairs=".")
+    first, second = (each["crows_pairs_stereotype_rate", "age"] for each in (one, other))
+    assert (first.value, first.n) == (second.value, second.n)
+    assert first.details is not None
+    assert second.details is not None
+    assert first.details.facts["SHA-256 of the source"] == second.details.facts["SHA-256 of the source"]
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the published benchmarks are not on this machine")
+def test_published_benchmarks_are_read_as_they_are() -> None:
+    found = pronouns(str(SHARED / "winobias"), "en", where="")[0]
+    assert len(found) == 4 * 396
+    assert {one.kind for one in found} == {"1", "2"}
+    assert len({one.occupation for one in found}) in range(38, 46)
+    assert all(one.pro != one.anti for one in found)
+    assert 0.45 < np.mean([one.masculine for one in found]) < 0.55
+    schemas = pronouns(str(SHARED / "winogender"), "en", where="")[0]
+    assert len(schemas) == 120
+    assert any(one.occupation == "nurse" and not one.masculine for one in schemas)
+    asked, left_out, _ = questions(str(SHARED / "bbq"), "en", where="")
+    assert (len(asked), left_out) == (11_956, 0)
+    assert np.mean([one.ambiguous for one in asked]) == 0.5
+    # Where the context tells, half of the right answers fit the stereotype.
+    told = [one for one in asked if not one.ambiguous]
+    assert np.mean([one.label == biased(one) for one in told]) == pytest.approx(0.5, abs=0.01)
+    assert all(one.label == one.unknown for one in asked if one.ambiguous)
