@@ -175,7 +175,11 @@ class TestLabels:
     def test_kind(self, kind: pa.DataType, expected: str) -> None:
         assert label_kind(kind, where="x") == expected
 
-    @pytest.mark.parametrize("kind", [pa.date32(), pa.binary(), pa.list_(pa.int8()), pa.null()])
+    def test_no_value_at_all_is_said_to_be(self) -> None:
+        with pytest.raises(UserError, match="x has no value in any row"):
+            label_kind(pa.null(), where="x")
+
+    @pytest.mark.parametrize("kind", [pa.date32(), pa.binary(), pa.list_(pa.int8())])
     def test_of_another_type_are_refused(self, kind: pa.DataType) -> None:
         with pytest.raises(UserError, match=r"x is .*; expected text, numbers or booleans"):
             label_kind(kind, where="x")
