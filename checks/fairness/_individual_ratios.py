@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from fairwitness.audit.comparison import NO_ANSWER, Shares, weighted
 from fairwitness.audit.evidence import Details, Excluded, Interval, Measurement, Reason, Scalar
-from fairwitness.audit.statistics.intervals import mover_difference, wilson
+from fairwitness.audit.statistics.intervals import modified_wilson, mover_difference
 from fairwitness.audit.statistics.multiplicity import homogeneity, shrunken_deviation, simultaneous_critical
 from fairwitness.audit.tallies import Crosstab
 
@@ -37,7 +37,7 @@ def log_ratio(x: npt.ArrayLike, n: npt.ArrayLike, alpha: float, critical: float)
     """
     x, n = np.asarray(x, dtype=np.float64), np.asarray(n, dtype=np.float64)
     first, second = np.triu_indices(x.size, k=1)
-    below, above = wilson(x, n, critical)
+    below, above = modified_wilson(x, n, critical)
     selected = [(rate * n + alpha) / (n + 2 * alpha) for rate in (x / n, below, above)]
     worst = [0.0, 0.0, 0.0]
     for rate, low, high in ([np.log(p) for p in selected], [np.log1p(-selected[i]) for i in (0, 2, 1)]):
