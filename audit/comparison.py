@@ -65,8 +65,7 @@ class Shares:
         """Rows of some groups that the model gave no answer for."""
         if self.undecided is None:
             return ()
-        counted = [(self.groups[i], int(self.undecided[i])) for i in places]
-        return tuple(Excluded(group=group, n=n, reason=NO_ANSWER) for group, n in counted if n)
+        return left_out([self.groups[i] for i in places], self.undecided[list(places)])
 
     def too_few(self, i: int, least: int) -> Reason:
         """Why a group is not estimable."""
@@ -234,7 +233,7 @@ def gap(metric: str, comparison: Comparison, kind: Kind) -> Measurement:
             of their largest differences.
     """
     shares, kept, tables = comparison.shares, comparison.kept, comparison.tables
-    excluded = _excluded(shares, kept, comparison.least)
+    excluded = excluded_from(shares, kept, comparison.least)
     n = int(max(s.count[k].sum() for s, k in zip(shares, kept, strict=True)))
     said: dict[str, Any] = {"metric": metric, "attribute": shares[0].attribute, "n": n, "where": shares[0].where}
     critical, test = comparison.critical, comparison.test
@@ -268,8 +267,25 @@ def _extremes(shares: Shares, kept: NDArray[np.bool_]) -> dict[str, Scalar]:
     return {"Lowest group": names[int(values.argmin())], "Highest group": names[int(values.argmax())]}
 
 
-def _excluded(compared: Sequence[Shares], kept: Sequence[NDArray[np.bool_]], least: int) -> tuple[Excluded, ...]:
-    """Groups that at least one of the shares cannot be estimated for, each once."""
+def left_out(groups: Sequence[str], rows: NDArray[np.int64], reason: Reason = NO_ANSWER) -> tuple[Excluded, ...]:
+    """Name the groups that have rows which no number counts.
+
+    Args:
+        groups: names.
+        rows: how many are left out of each, shape (groups,).
+        reason: why; by default, the model gave no answer.
+    """
+    return tuple(Excluded(group=group, n=n, reason=reason) for group, n in zip(groups, rows.tolist(), strict=True) if n)
+
+
+def excluded_from(compared: Sequence[Shares], kept: Sequence[NDArray[np.bool_]], least: int) -> tuple[Excluded, ...]:
+    """Groups that at least one of the shares cannot be estimated for, each once, and rows without an answer.
+
+    Args:
+        compared: shares of the same groups.
+        kept: for each, which groups are large enough.
+        least: rows that a group needs.
+    """
     found: dict[str, Excluded] = {}
     for shares, k in zip(compared, kept, strict=True):
         for i in np.flatnonzero(~k):

@@ -54,28 +54,6 @@ def sign_test(wins: int, losses: int) -> float:
     return float(stats.binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
 
 
-def mcnemar(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
-    """Exact test that two paired yes-or-no answers are yes equally often.
-
-    The pairs whose answers differ are split evenly if so. Source: McNemar (1947), Psychometrika 12:153-157, in its
-    exact binomial form.
-
-    Args:
-        first: shape (items,), truth values.
-        second: shape (items,), of the same items.
-
-    Returns:
-        The two-sided p-value; 1 where all answers agree.
-
-    >>> mcnemar([True] * 6 + [False] * 2, [False] * 6 + [False, True])
-    0.125
-    """
-    a, b = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
-    if a.shape != b.shape:
-        raise ValueError(f"paired answers have one shape, not {a.shape} and {b.shape}")
-    return sign_test(int((a & ~b).sum()), int((b & ~a).sum()))
-
-
 def sign_flips(
     differences: npt.ArrayLike, cluster: npt.ArrayLike, rng: np.random.Generator, draws: int = 9999
 ) -> float:

@@ -1,6 +1,7 @@
 """Contingency tables within strata: rows by sensitive columns, further columns, true label and decision."""
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -14,6 +15,17 @@ from fairwitness.audit.tallies.groups import MAX_GROUPS, distinct
 @dataclass(frozen=True)
 class Stratified(Contingency):
     """Rows counted by the columns that options of checks name, besides the sensitive ones."""
+
+    @classmethod
+    def of(cls, batch: Batch) -> Self:
+        """Count one batch.
+
+        Raises:
+            NotAssessed: no option names strata, and the table would be the contingency table once more.
+        """
+        if not batch.layout.further:
+            raise NotAssessed("needs_strata")
+        return super().of(batch)
 
     @classmethod
     def _strata(cls, batch: Batch) -> dict[str, Coded | None]:

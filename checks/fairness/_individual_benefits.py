@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairwitness.audit.columns import label_name
-from fairwitness.audit.comparison import NO_ANSWER, Shares
+from fairwitness.audit.comparison import NO_ANSWER, Shares, excluded_from
 from fairwitness.audit.evidence import Details, Excluded, Interval, Measurement, Reason, Scalar, Table
 from fairwitness.audit.statistics.inequality import between_groups, entropy_interval
 from fairwitness.audit.tallies import Crosstab
-from fairwitness.checks.fairness._individual_ratios import excluded_of
 
 BENEFITS = np.array([0.0, 1.0, 2.0])
 OVERALL = ("generalized_entropy", "theil")
@@ -76,7 +75,7 @@ class Benefits:
         n = int(rows.sum())
         shares = Shares(table.attribute, table.groups, rows, own, own, "labelled rows", undecided=table.undecided)
         kept = shares.estimable(self.least)
-        excluded = excluded_of(shares, kept, self.least)
+        excluded = excluded_from([shares], [kept], self.least)
         reason = self._refusal(table, n, float(counts.sum()))
         if reason is None and kept.sum() < 2:
             few: dict[str, Scalar] = {"attribute": table.attribute, "estimable": int(kept.sum())}

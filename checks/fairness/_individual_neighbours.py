@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
@@ -80,10 +81,10 @@ def _numeric(records: Records, column: str) -> Floats | None:
 
 def _categories(records: Records, column: str) -> Floats | None:
     """A column of categories, one dimension a value; None where there are too many, or none that can be compared."""
-    try:
-        values = records.text(column)
-    except (NotAssessed, TypeError, NotImplementedError, ValueError):  # nested values, which Arrow cannot encode
+    kind = records.rows.schema.field(column).type
+    if pa.types.is_nested(kind) or pa.types.is_binary(kind):
         return None
+    values = records.text(column)
     names, codes = np.unique(values.astype(str), return_inverse=True)
     if len(names) > MAX_GROUPS:
         return None

@@ -5,11 +5,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fairwitness.audit.comparison import NO_ANSWER, Shares, weighted
-from fairwitness.audit.evidence import Details, Excluded, Interval, Measurement, Reason, Scalar
+from fairwitness.audit.comparison import excluded_from, shares_of
+from fairwitness.audit.evidence import Details, Interval, Measurement, Reason, Scalar
 from fairwitness.audit.statistics.intervals import modified_wilson, mover_difference
 from fairwitness.audit.statistics.multiplicity import homogeneity, shrunken_deviation, simultaneous_critical
 from fairwitness.audit.tallies import Crosstab
+
+# Cells of the table (truth: negative, positive, missing) x (decision: negative, positive).
+_SELECTED = np.array([[0, 1], [0, 1], [0, 1]], dtype=bool)
+_LABELLED = np.array([[1, 1], [1, 1], [0, 0]], dtype=bool)
+_POSITIVE = np.array([[0, 0], [1, 1], [0, 0]], dtype=bool)
 
 
 def log_ratio(x: npt.ArrayLike, n: npt.ArrayLike, alpha: float, critical: float) -> tuple[float, float, float]:
@@ -66,9 +71,9 @@ def differential_fairness(
         least: groups with fewer rows than this are left out, and listed.
     """
     binary = table.binary(positive)
-    shares = _shares(table, binary.n, binary.w, binary.w2, binary.w[:, :, 1].sum(axis=1))
+    shares = shares_of(binary, np.ones((3, 2), dtype=bool), _SELECTED)
     kept = shares.estimable(least)
-    excluded = excluded_of(shares, kept, least)
+    excluded = excluded_from([shares], [kept], least)
     said: dict[str, Any] = {
         "metric": "differential_fairness", "attribute": table.attribute, "n": int(shares.count[kept].sum())
     }  # fmt: skip
@@ -87,8 +92,7 @@ def differential_fairness(
         "Largest ratio of rates": float(np.exp(value)),
         "Simultaneous critical value": critical,
     }
-    known = slice(0, 2)
-    labels = _shares(table, binary.n[:, known], binary.w[:, known], binary.w2[:, known], binary.w[:, 1].sum(axis=1))
+    labels = shares_of(binary, _LABELLED, _POSITIVE)
     if (labels.estimable(least) | ~kept).all():
         facts["Differential fairness of the labels"] = log_ratio(labels.x[kept], labels.n[kept], alpha, critical)[0]
     return Measurement(
@@ -97,24 +101,4 @@ def differential_fairness(
         interval=Interval(low=low, high=high, level=level, method="Simultaneous MOVER of log rates"),
         p_value=homogeneity([(x, n)], rng).p_value,
         details=Details(facts=facts, excluded=excluded),
-    )
-
-
-def _shares(table: Crosstab, n: Any, w: Any, w2: Any, hits: Any) -> Shares:
-    """Effective rows of every group, and those that count."""
-    effective, x = weighted(w.sum(axis=(1, 2)), w2.sum(axis=(1, 2)), hits)
-    return Shares(table.attribute, table.groups, n.sum(axis=(1, 2)), effective, x, undecided=table.undecided)
-
-
-def excluded_of(shares: Shares, kept: Any, least: int) -> tuple[Excluded, ...]:
-    """Groups that are too small, and rows without an answer."""
-    small = np.flatnonzero(~kept).tolist()
-    unanswered = [] if shares.undecided is None else shares.undecided.tolist()
-    return (
-        *(Excluded(group=shares.groups[i], n=int(shares.count[i]), reason=shares.too_few(i, least)) for i in small),
-        *(
-            Excluded(group=group, n=n, reason=NO_ANSWER)
-            for group, n in zip(shares.groups, unanswered, strict=True)
-            if n
-        ),
     )

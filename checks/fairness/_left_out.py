@@ -2,22 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
-from fairwitness.audit.comparison import NO_ANSWER
-from fairwitness.audit.evidence import Details, Excluded, Measurement, Reason
-
-
-def left_out(groups: Sequence[str], rows: NDArray[np.int64], reason: Reason = NO_ANSWER) -> tuple[Excluded, ...]:
-    """Name the groups that have such rows.
-
-    Args:
-        groups: names.
-        rows: how many are left out of each, shape (groups,).
-        reason: why; by default, the model gave no answer.
-    """
-    return tuple(Excluded(group=group, n=n, reason=reason) for group, n in zip(groups, rows.tolist(), strict=True) if n)
+from fairwitness.audit.evidence import Details, Excluded, Measurement
 
 
 def beside(

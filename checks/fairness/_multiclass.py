@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from fairwitness.audit.columns import MISSING, OTHER
-from fairwitness.audit.comparison import NO_ANSWER, Shares, shares_of
-from fairwitness.audit.evidence import Details, Excluded, Interval, Measurement, Metric, Reason, Scalar
+from fairwitness.audit.comparison import Shares, excluded_from, left_out, shares_of
+from fairwitness.audit.evidence import Details, Interval, Measurement, Metric, Reason, Scalar
 from fairwitness.audit.statistics.intervals import modified_wilson, mover_difference
 from fairwitness.audit.statistics.multiplicity import simultaneous_critical
 from fairwitness.audit.tallies import Crosstab
@@ -67,7 +67,8 @@ def _largest(
     shares = [[shares_of(table, cells, cells & (decision == d)) for d in _decided(table, cells)] for cells in rows]
     shares = [several for several in shares if several]
     kept = [several[0].estimable(least) for several in shares]
-    excluded = _left_out(shares, kept, least, table)
+    first = [several[0] for several in shares]
+    excluded = excluded_from(first, kept, least) if first else left_out(table.groups, table.undecided)
     usable = [(several, k) for several, k in zip(shares, kept, strict=True) if k.sum() > 1]
     n = int(sum(several[0].count[k].sum() for several, k in usable))
     said: dict[str, Any] = {"metric": metric, "attribute": table.attribute, "n": n}
@@ -140,17 +141,3 @@ def _test(usable: list[tuple[list[Shares], NDArray[np.bool_]]]) -> tuple[float |
         statistic += float(((counts - expected) ** 2 / expected).sum())
         freedom += (counts.shape[0] - 1) * (counts.shape[1] - 1)
     return (float(stats.chi2.sf(statistic, freedom)), "chi-square") if freedom else (None, "")
-
-
-def _left_out(
-    shares: list[list[Shares]], kept: list[NDArray[np.bool_]], least: int, table: Crosstab
-) -> tuple[Excluded, ...]:
-    """Groups that are too small somewhere, each once, and rows that the model gave no answer for."""
-    found: dict[str, Excluded] = {}
-    for several, k in zip(shares, kept, strict=True):
-        for i in np.flatnonzero(~k):
-            share = several[0]
-            reason = share.too_few(int(i), least)
-            found.setdefault(share.groups[i], Excluded(group=share.groups[i], n=int(share.count[i]), reason=reason))
-    unanswered = zip(table.groups, table.undecided.tolist(), strict=True)
-    return (*found.values(), *(Excluded(group=group, n=n, reason=NO_ANSWER) for group, n in unanswered if n))

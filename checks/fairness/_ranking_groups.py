@@ -9,11 +9,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy import stats
 
+from fairwitness.audit.comparison import left_out
 from fairwitness.audit.evidence import Excluded, Reason
 from fairwitness.audit.statistics.intervals import Limits, logit_interval, wilson
 from fairwitness.audit.statistics.means import student
 from fairwitness.audit.statistics.ranking import auc_interval, delong_variance, roc_auc
-from fairwitness.checks.fairness._left_out import left_out
 from fairwitness.checks.fairness._ranking_lists import (
     Counts,
     Floats,

@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from fairwitness.audit.comparison import Shares, by_group, compared, gap
+from fairwitness.audit.comparison import Shares, by_group, compared, gap, left_out
 from fairwitness.audit.evidence import Details, Excluded, Interval, Measurement, Metric, NotAssessed, Reason, Scalar
 from fairwitness.audit.statistics.adverse_impact import (
     AgainstHighest,
@@ -56,7 +56,7 @@ from fairwitness.checks.fairness._impact_rates import (
     scoring,
     selection,
 )
-from fairwitness.checks.fairness._left_out import beside, left_out
+from fairwitness.checks.fairness._left_out import beside
 
 METRICS = {
     "selection_rate": Metric("Selection rate", range=(0.0, 1.0), evidence=("EV-GROUP-RATE",)),

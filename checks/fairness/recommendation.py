@@ -42,6 +42,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from fairwitness.audit.comparison import left_out
 from fairwitness.audit.evidence import (
     Column,
     Details,
@@ -55,7 +56,7 @@ from fairwitness.audit.evidence import (
 )
 from fairwitness.audit.tallies import Records
 from fairwitness.checks.fairness import _recommendation_lists as lists
-from fairwitness.checks.fairness._left_out import beside, left_out
+from fairwitness.checks.fairness._left_out import beside
 from fairwitness.checks.fairness._recommendation_bubble import Bubble, bubble_of
 from fairwitness.checks.fairness._recommendation_feedback import Model
 from fairwitness.checks.fairness._recommendation_groups import (

@@ -45,10 +45,11 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
+from fairwitness.audit.comparison import left_out
 from fairwitness.audit.evidence import Measurement, Metric, NotAssessed, Reason
 from fairwitness.audit.tallies import GroupScores, Moments
 from fairwitness.audit.tallies.moments import MomentsTable
-from fairwitness.checks.fairness._left_out import beside, left_out
+from fairwitness.checks.fairness._left_out import beside
 from fairwitness.checks.fairness._regression_distributions import DISTANCES, above_quantile, distances, quantile_of
 from fairwitness.checks.fairness._regression_estimates import estimates, standardized
 from fairwitness.checks.fairness._regression_gaps import between, by_group, in_deviations

@@ -37,10 +37,11 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
+from fairwitness.audit.comparison import left_out
 from fairwitness.audit.evidence import Interval, Measurement, Metric, NotAssessed, Reason
 from fairwitness.audit.statistics.intervals import critical_value
 from fairwitness.audit.tallies import GroupScores, ScoreTable
-from fairwitness.checks.fairness._left_out import beside, left_out
+from fairwitness.checks.fairness._left_out import beside
 from fairwitness.checks.fairness._score_cells import LABELLED, NEGATIVE, POSITIVE, Cells
 from fairwitness.checks.fairness._score_distances import of_scores
 from fairwitness.checks.fairness._score_means import difference, of_groups, standardized

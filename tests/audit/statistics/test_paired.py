@@ -7,7 +7,7 @@ import pytest
 from scipy import optimize, stats
 
 from fairwitness.audit.statistics.intervals import critical_value, wilson
-from fairwitness.audit.statistics.paired import balance, mcnemar, share, sign_flips, sign_test
+from fairwitness.audit.statistics.paired import balance, share, sign_flips, sign_test
 
 Z = critical_value(0.95)
 
@@ -19,14 +19,6 @@ def test_sign_test_is_the_binomial_one(wins: int, losses: int) -> None:
 
 def test_ties_alone_say_nothing() -> None:
     assert sign_test(0, 0) == 1.0
-
-
-def test_mcnemar_looks_at_discordant_pairs_only() -> None:
-    first = np.array([1] * 40 + [1] * 9 + [0] * 2 + [0] * 30, dtype=bool)
-    second = np.array([1] * 40 + [0] * 9 + [1] * 2 + [0] * 30, dtype=bool)
-    assert mcnemar(first, second) == pytest.approx(2 * stats.binom.cdf(2, 11, 0.5))
-    with pytest.raises(ValueError, match="one shape"):
-        mcnemar([True], [True, False])
 
 
 def test_sign_flips_are_scipys_paired_permutations() -> None:

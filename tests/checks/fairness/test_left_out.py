@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairwitness.audit.comparison import NO_ANSWER
+from fairwitness.audit.comparison import NO_ANSWER, left_out
 from fairwitness.audit.evidence import Details, Evidence, Measurement, Reason
-from fairwitness.checks.fairness._left_out import beside, left_out
+from fairwitness.checks.fairness._left_out import beside
 
 Audit = Callable[..., Evidence]
 
